@@ -19,25 +19,18 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t12
 
 $(STAMP): requirements/dev.lock pyproject.toml workload/pyproject.toml
-	@tools/make-venv "$(PYTHON)" "$(VENV)"
-	@tools/get-promtool "$(VENV)/bin"
-	@tools/get-pebble "$(VENV)/bin"
-	@tools/get-redis "$(VENV)/bin"
-	@tools/get-dns "$(VENV)/bin"
-	@tools/get-pgbouncer "$(VENV)/bin"
-	@touch $@
+	@tools/make-once $@ $^ -- sh -ec 'tools/make-venv "$(PYTHON)" "$(VENV)"; \
+	  for each in promtool pebble redis dns pgbouncer; do tools/get-$$each "$(VENV)/bin"; done'
 
-$(GRADERS): $(STAMP) tools/get-graders requirements/graders.lock requirements/node.lock tests/graders/package-lock.json
-	@tools/get-graders "$(PYTHON)" "$(VENV)/graders"
-	@touch $@
+# These lie in the environment's folder, and are made after it, but not again when its lock changes.
+$(GRADERS): tools/get-graders requirements/graders.lock requirements/node.lock tests/graders/package-lock.json | $(STAMP)
+	@tools/make-once $@ $^ -- tools/get-graders "$(PYTHON)" "$(VENV)/graders"
 
-$(APPLICATIONS): $(STAMP) tools/get-applications requirements/applications.lock requirements/node.lock tests/applications/package-lock.json tests/idp/package-lock.json
-	@tools/get-applications $(PY) "$(VENV)/applications"
-	@touch $@
+$(APPLICATIONS): tools/get-applications requirements/applications.lock requirements/node.lock tests/applications/package-lock.json tests/idp/package-lock.json | $(STAMP)
+	@tools/make-once $@ $^ -- tools/get-applications $(PY) "$(VENV)/applications"
 
-$(SITE): $(STAMP) tools/get-site requirements/site.lock
-	@tools/get-site "$(PYTHON)" "$(VENV)/site"
-	@touch $@
+$(SITE): tools/get-site requirements/site.lock | $(STAMP)
+	@tools/make-once $@ $^ -- tools/get-site "$(PYTHON)" "$(VENV)/site"
 
 .PHONY: site
 site: $(SITE)  ## the documentation as a site, in build/site; warnings are errors

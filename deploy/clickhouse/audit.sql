@@ -42,6 +42,9 @@ CREATE TABLE IF NOT EXISTS septem.audit
     lost UInt64 CODEC(ZSTD(1)),
     foreign_bytes UInt64 CODEC(ZSTD(1)),
     foreign_sha256 String CODEC(ZSTD(1)),
+    sink String CODEC(ZSTD(1)),
+    first UInt64 CODEC(ZSTD(1)),
+    last UInt64 CODEC(ZSTD(1)),
     note String CODEC(ZSTD(1)),
     key_version UInt32 CODEC(ZSTD(1)),
     -- When ClickHouse got the line: an outage shows as a difference from time.

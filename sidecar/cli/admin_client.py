@@ -1,5 +1,6 @@
 """A client of the admin port, for the command line: TCP on loopback or a Unix socket."""
 
+import argparse
 import json
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -66,6 +67,24 @@ def request_admin(
     finally:
         connection.close()
     return answer.status, document
+
+
+def add_admin(command: argparse.ArgumentParser) -> None:
+    """Add ``--admin`` and ``--config``: where the admin port is, by one of them."""
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--admin",
+        metavar="ADDRESS",
+        help=f"the admin port, host:port or unix:/path (default: {DEFAULT_ADMIN})",
+    )
+    add_admin_of(where)
+
+
+def add_admin_of(where: argparse._MutuallyExclusiveGroup) -> None:
+    """Add ``--config`` beside an address."""
+    where.add_argument(
+        "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
+    )
 
 
 def admin_address(admin: str | None, config: Path | None) -> str:

@@ -1,12 +1,36 @@
-"""Types of arguments that several commands take."""
+"""Arguments that several commands take: each is declared here, in the same words everywhere."""
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 
 _LAST_PORT = 65_535
 _DIGITS = 6
 _LATEST = 253_402_300_800.0
 """The year 10000."""
+_SETTINGS = "the sidecar's settings (YAML)"
+_Options = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - what has add_argument
+
+
+def add_config(parser: _Options, *, required: bool = True) -> None:
+    """Add ``--config``, the settings that a command works with."""
+    parser.add_argument("--config", type=Path, required=required, metavar="FILE", help=_SETTINGS)
+
+
+def add_settings_file(parser: argparse.ArgumentParser) -> None:
+    """Add the settings as the file that a command is about."""
+    parser.add_argument("file", type=Path, metavar="FILE", help=_SETTINGS)
+
+
+def add_token_file(parser: argparse.ArgumentParser, may: str) -> None:
+    """Add ``--token-file``, the operator's login; ``may`` says what its policy has to allow."""
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"a file with a Vault token of your own that may {may} (default: ~/.vault-token, "
+        "where `vault login` and `bao login` put it)",
+    )
 
 
 def time_argument(text: str) -> float:

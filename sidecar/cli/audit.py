@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from sidecar.audit_trail.signer import read_keys
+from sidecar.cli.arguments import add_config
 from sidecar.cli.audit_subject import add_forget, add_subject
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.clock import monotonic_seconds, wall_seconds
@@ -85,6 +86,13 @@ def _add_verify(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the files are still written: the newest checkpoint may be only that old",
     )
+    command.add_argument(
+        "--sink",
+        default="",
+        metavar="NAME",
+        help="where audit.to has several sinks, the one whose copy these files are: what its full "
+        "queue dropped, by the sidecar's own word, is no problem then",
+    )
     add_json(command, "what was found")
     command.set_defaults(run=_verify)
 
@@ -94,9 +102,7 @@ def _add_key(command: argparse.ArgumentParser) -> None:
         "Print the public key of each version of the transit key that signs checkpoints, as a vkey "
         "for `sidecar audit verify --key`, with the sidecar's own login to Vault."
     )
-    command.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
+    add_config(command)
     add_json(command, "the keys by version")
     command.set_defaults(run=_key)
 
@@ -148,7 +154,7 @@ def _words_of(exc: Exception) -> str:
 
 def _read_all(options: argparse.Namespace) -> TrailReport:
     keys = [key for each in options.key for key in read_given_keys(each)]
-    verifier = Verifier(keys, max_unsigned_seconds=options.max_unsigned)
+    verifier = Verifier(keys, max_unsigned_seconds=options.max_unsigned, sink=options.sink)
     for path in options.checkpoint:
         _read_checkpoints(verifier, path)
     verifier.signed.sort_external()

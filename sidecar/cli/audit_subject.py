@@ -5,14 +5,14 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from sidecar.audit_trail.key_store import KeyPlace, KeyStore
 from sidecar.cli.admin_client import request_admin
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.arguments import add_config, add_token_file
+from sidecar.cli.output import add_json, ask, print_aside, print_json
 from sidecar.cli.vault_token import operator_token
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
@@ -41,7 +41,7 @@ def add_subject(command: argparse.ArgumentParser) -> None:
         "recorded of them. Who reads the keys can do this for anybody: see docs/audit.md for the "
         "policy."
     )
-    _add_common(command)
+    _add_common(command, "read the entry of audit.pseudonyms")
     command.add_argument(
         "--address",
         metavar="ADDRESS",
@@ -59,7 +59,7 @@ def add_forget(command: argparse.ArgumentParser) -> None:
         "for good, and the chain stays whole. Each sidecar uses the key until it reads the entry "
         "again; those of --admin do so at once."
     )
-    _add_common(command)
+    _add_common(command, "read and write the entry of audit.pseudonyms")
     command.add_argument("--yes", action="store_true", help="do not ask")
     command.add_argument(
         "--admin",
@@ -72,18 +72,11 @@ def add_forget(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_forget)
 
 
-def _add_common(command: argparse.ArgumentParser) -> None:
+def _add_common(command: argparse.ArgumentParser, may: str) -> None:
     command.add_argument("tenant", metavar="TENANT", help="the tenant of the token; '' for none")
     command.add_argument("subject", metavar="SUBJECT", help="the subject of the token")
-    command.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
-    command.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="a Vault token that may do this (default: ~/.vault-token)",
-    )
+    add_config(command)
+    add_token_file(command, may)
 
 
 def _subject(options: argparse.Namespace) -> int:
@@ -110,7 +103,10 @@ def _forget(options: argparse.Namespace) -> int:
     subject = _recorded(options.subject)
     where = f"{settings.mount}/{settings.path}"
     if not options.yes and not _confirmed(options.tenant, subject):
-        print("nothing was deleted", file=sys.stderr)
+        if options.json:
+            print_json({"entry": where, "deleted": False, "read": {}})
+        else:
+            print_aside("nothing was deleted")
         return EXIT_WRONG
     _with_store(options, settings, lambda store: store.forget(options.tenant, subject))
     read = {each: _ask_to_read(each) for each in options.admin}
@@ -119,8 +115,10 @@ def _forget(options: argparse.Namespace) -> int:
     else:
         print(printable(f"Vault entry {where}: the key of this subject is deleted"))
         for address, is_read in read.items():
-            said = "reads the keys" if is_read else "could not be asked: it reads them by itself"
-            print(printable(f"{address}: {said}"))
+            if is_read:
+                print(printable(f"{address}: reads the keys"))
+            else:
+                print_aside(f"{address}: could not be asked: it reads them by itself")
     return EXIT_OK if all(read.values()) else EXIT_WRONG
 
 
@@ -132,10 +130,9 @@ def _recorded(subject: str) -> str:
 def _confirmed(tenant: str, subject: str) -> bool:
     if not sys.stdin.isatty():
         raise Fault("nobody can be asked here: give --yes to delete the key for good")
-    of = printable(f"subject {subject} of tenant {tenant}")
-    print(f"The lines of {of} will be anonymous for good. Delete the key? [yes/no] ", end="")
-    sys.stdout.flush()
-    return sys.stdin.readline().strip() == "yes"
+    of = f"subject {subject} of tenant {tenant}"
+    question = f"The lines of {of} will be anonymous for good. Delete the key? [yes/no]"
+    return ask(question) == "yes"
 
 
 def _ask_to_read(address: str) -> bool:

@@ -3,10 +3,9 @@
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from sidecar.cli.admin_client import DEFAULT_ADMIN, admin_address, ask_admin, no_sidecar
+from sidecar.cli.admin_client import add_admin, admin_address, ask_admin, no_sidecar
 from sidecar.cli.certs_drill import add_drill
 from sidecar.cli.certs_renew import add_renew
 from sidecar.common.printable import printable, printable_lines
@@ -35,15 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         if name in {"show", "revoke"}:
             command.add_argument("name", metavar="NAME")
-        where = command.add_mutually_exclusive_group()
-        where.add_argument(
-            "--admin",
-            metavar="ADDRESS",
-            help=f"the admin port, host:port or unix:/path (default: {DEFAULT_ADMIN})",
-        )
-        where.add_argument(
-            "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
-        )
+        add_admin(command)
         command.add_argument("--json", action="store_true", help="print everything, as JSON")
         command.set_defaults(run=run)
         if name == "renew":

@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sidecar.certificates.drill.component import DrillOptions, run_drill
 from sidecar.certificates.drill.drill import FAILED, OK, DrillResult
 from sidecar.certificates.drill.plan import Acme
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.arguments import add_config
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import Fault
 from sidecar.common.printable import printable
 from sidecar.config.base import VaultPath
@@ -37,7 +37,7 @@ def add_drill(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "to Vault. Exit 0 if nothing failed, 1 if something did, 3 if nothing was ordered.",
     )
     drill.add_argument("names", nargs="*", metavar="NAME", help="only these; hosts on demand too")
-    drill.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings (YAML)")
+    add_config(drill)
     drill.add_argument(
         "--limit",
         type=_count,
@@ -171,4 +171,4 @@ def _show(results: Sequence[DrillResult], asked: DrillOptions) -> None:
     skipped = len(results) - sum(counted.values())
     print(f"{counted[OK]} would be served, {counted[FAILED]} failed, {skipped} not ordered")
     if not asked.envoy:
-        print("no Envoy was asked: --envoy PROGRAM names one")
+        print_aside("no Envoy was asked: --envoy PROGRAM names one")

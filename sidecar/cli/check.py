@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from sidecar.cli.arguments import add_config
 from sidecar.cli.cases import Case, Expectation, Result, load_case, load_suites, problems_of
 from sidecar.cli.files import read_text
 from sidecar.cli.output import add_json, print_json
@@ -29,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "where it has none, if it is allowed. Or run a folder of cases and exit 0 only if "
         "every expectation holds. Nothing is started, and nothing is sent over the network."
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="settings (YAML)"
-    )
+    add_config(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--request", type=Path, metavar="FILE", help="one case (JSON or YAML)")
     what.add_argument("--cases", type=Path, metavar="DIR", help="files of cases with expectations")

@@ -9,12 +9,13 @@ from typing import Any
 from sidecar.authz.notes import notes
 from sidecar.authz.snapshot import compile_routes
 from sidecar.authz.warnings import warnings_of
+from sidecar.cli.arguments import add_settings_file
 from sidecar.cli.config_diff import add_diff
 from sidecar.cli.config_envoy import add_envoy
 from sidecar.cli.config_init import add_init
 from sidecar.cli.config_reload import add_reload
 from sidecar.cli.config_show import add_show
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import ConfigFault
 from sidecar.common.printable import plural, printable
 from sidecar.config.load import Loaded, load_located
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a path that looks like a pattern, Checks in the clear. Notes say what Envoy and the "
         "application must be configured for. Exit 0 if there is no problem, 2 otherwise.",
     )
-    check.add_argument("file", type=Path, metavar="FILE")
+    add_settings_file(check)
     check.add_argument("--strict", action="store_true", help="exit 2 for a warning too")
     add_json(check, "problems, warnings and notes")
     check.set_defaults(run=_check)
@@ -99,7 +100,7 @@ def _show(
     )
     kept = config.headers.keep_overrides or any(route.keep_overrides for route in config.routes)
     if config.headers.remove_from_request or kept:
-        print(
+        print_aside(
             "headers.remove_from_request and keep_overrides need settings in Envoy too: "
             f"`sidecar config envoy {file}` prints its lines, and with --check ENVOY.yaml "
             "checks your Envoy configuration against them"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from importlib import import_module
 from pathlib import Path
 
+from sidecar.cli.arguments import add_settings_file
 from sidecar.cli.files import read_text
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import ConfigFault, Fault
@@ -41,7 +42,7 @@ def add_envoy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "or an upgrade that removes the sidecar's headers. Exit 1 too for a misspelt field or a "
         "value of a wrong type by Envoy's own API.",
     )
-    envoy.add_argument("file", type=Path, metavar="FILE", help="settings (YAML)")
+    add_settings_file(envoy)
     envoy.add_argument("--check", type=Path, metavar="ENVOY", help="an Envoy configuration (YAML)")
     add_json(envoy, "the lines, or the problems")
     envoy.set_defaults(run=_run)

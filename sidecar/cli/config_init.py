@@ -17,7 +17,7 @@ from sidecar.cli.config_init_remote import (
 from sidecar.cli.envoy_file import addresses, envoy_text
 from sidecar.cli.envoy_init import ENVOY, add_edge_options, choices_of
 from sidecar.cli.files import write_text
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import Fault
 from sidecar.config.load import parse_config
 from sidecar.config.model import Config
@@ -95,12 +95,12 @@ def _init(options: argparse.Namespace) -> int:
         print_json({"files": paths})
         return EXIT_OK
     print(f"written: {', '.join(paths)}")
-    print(f"then: sidecar config check {paths[0]}; sidecar serve --config {paths[0]}")
+    print_aside(f"then: sidecar config check {paths[0]}; sidecar serve --config {paths[0]}")
     if options.envoy:
-        print(f"and beside it: envoy -c {paths[1]}")
+        print_aside(f"and beside it: envoy -c {paths[1]}")
     if options.sds_peer:
         folder = scalar(options.remote_folder)
-        print(f"on another host: {FOLDER}/ as {folder}, then envoy -c {folder}/envoy.yaml")
+        print_aside(f"on another host: {FOLDER}/ as {folder}, then envoy -c {folder}/envoy.yaml")
     return EXIT_OK
 
 

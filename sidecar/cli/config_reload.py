@@ -3,10 +3,10 @@
 import argparse
 import json
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-from sidecar.cli.admin_client import AdminFault, admin_address, no_sidecar, request_admin
+from sidecar.cli.admin_client import AdminFault, add_admin, admin_address, no_sidecar, request_admin
+from sidecar.cli.output import print_aside
 from sidecar.common.printable import printable
 
 EXIT_OK, EXIT_FAULT, EXIT_CONFIG = 0, 1, 2
@@ -17,6 +17,12 @@ _EXITS = {
     "restarted": EXIT_OK,
     "unchanged": EXIT_OK,
     "invalid": EXIT_CONFIG,
+}
+_NOW_IN_FORCE = {
+    "applied": "is in force in every process",
+    "restarted": "is in force: a sidecar with it has taken over, without a gap",
+    "unchanged": "says what is in force already",
+    "unacknowledged": "is in force, but not yet in every process",
 }
 
 
@@ -30,11 +36,7 @@ def add_reload(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "changes what needs a restart or could not be prepared. The old configuration then stays "
         "in force.",
     )
-    where = command.add_mutually_exclusive_group()
-    where.add_argument("--admin", metavar="ADDRESS", help="the admin port, host:port or unix:/path")
-    where.add_argument(
-        "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
-    )
+    add_admin(command)
     command.add_argument(
         "--allow-restart",
         action="store_true",
@@ -69,15 +71,15 @@ def _show(document: dict[str, Any]) -> None:
     for change in document.get("changes", []):
         print(printable(f"{change['setting']}: {change['old']} -> {change['new']}"))
     for problem in document.get("problems", []):
-        print(printable(f"{source}: {problem}"))
+        print_aside(f"{source}: {problem}")
     for warning in document.get("warnings", []):
-        print(printable(f"{source}: warning: {warning}"))
+        print_aside(f"{source}: warning: {warning}")
     digest = str(document.get("sha256"))[:12]
-    words = {
-        "applied": "is in force in every process",
-        "restarted": "is in force: a sidecar with it has taken over, without a gap",
-        "unchanged": "says what is in force already",
-        "unacknowledged": "is in force, but not yet in the processes named above",
-    }
-    said = words.get(document["result"], "was rejected; the configuration before it stays in force")
-    print(printable(f"{source} {said} ({document['result']}; in force: {digest})"))
+    said = _NOW_IN_FORCE.get(
+        document["result"], "was rejected; the configuration before it stays in force"
+    )
+    line = printable(f"{source} {said} ({document['result']}; in force: {digest})")
+    if document["result"] in _NOW_IN_FORCE:
+        print(line)
+    else:
+        print_aside(line)

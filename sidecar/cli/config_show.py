@@ -1,8 +1,8 @@
 """``sidecar config show``: every setting with the value in force."""
 
 import argparse
-from pathlib import Path
 
+from sidecar.cli.arguments import add_settings_file
 from sidecar.cli.output import add_json, print_json
 from sidecar.config.load import load_located
 from sidecar.config.shown import as_document, as_yaml, effective
@@ -19,7 +19,7 @@ def add_show(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "marked as defaults. It is a configuration again, but for URLs that may be secrets "
         "themselves (a webhook's): of these only the origin is shown.",
     )
-    show.add_argument("file", type=Path, metavar="FILE")
+    add_settings_file(show)
     show.add_argument("--written", action="store_true", help="leave out the defaults")
     add_json(show, "settings by path")
     show.set_defaults(run=_show)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sidecar.cli.arguments import add_config
 from sidecar.cli.csp_suggest import add_suggest
 from sidecar.common.printable import printable
 from sidecar.config.load import load_config
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Exit 1 if a finding is at least as bad as --fail-on.",
     )
     what = check.add_mutually_exclusive_group()
-    what.add_argument("--config", type=Path, metavar="FILE", help="settings (YAML)")
+    add_config(what, required=False)
     what.add_argument(
         "--policy", metavar="TEXT", help="the value of a Content-Security-Policy header"
     )

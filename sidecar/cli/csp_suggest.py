@@ -8,7 +8,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from sidecar.cli.admin_client import ask_admin
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.arguments import add_config
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.clock import wall_seconds
 from sidecar.common.errors import ConfigFault, Fault
 from sidecar.common.printable import printable
@@ -42,7 +43,7 @@ def add_suggest(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
         "Anybody can send reports: read the diff before you apply it. Exit 1 if there is "
         "nothing to propose.",
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
+    add_config(parser)
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--reports", type=Path, metavar="FILE", help="forwarded reports (JSON lines), or -"
@@ -97,7 +98,7 @@ def _suggest(options: argparse.Namespace) -> int:
     for line in lines:
         print(printable(f"# {line}"))
     if not diff:
-        print("# nothing to propose")
+        print_aside("nothing to propose")
         return EXIT_NOTHING
     sys.stdout.write(diff)
     return EXIT_OK

@@ -3,8 +3,8 @@
 import argparse
 import asyncio
 import re
-from pathlib import Path
 
+from sidecar.cli.arguments import add_config
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.errors import Fault
 from sidecar.common.printable import printable
@@ -25,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of audit lines. Run it as the sidecar's user. It changes nothing, logs in once, and shows "
         "no secret. Exit 0 if nothing failed, 1 if something did, 2 if the configuration is wrong."
     )
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
+    add_config(parser)
     parser.add_argument(
         "--envoy-admin",
         metavar="ADDRESS",

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from sidecar.cli.arguments import port_number
+from sidecar.cli.arguments import add_settings_file, port_number
 from sidecar.cli.envoy_file import EnvoyChoices, envoy_text
 from sidecar.cli.files import write_text
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.common.errors import Fault
 from sidecar.config.base import Address
 from sidecar.config.convert import convert
@@ -30,7 +30,7 @@ def add_init(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "the decision cache and reports are in it too. `sidecar envoy lint` finds nothing in it. "
         "No file is replaced without --force.",
     )
-    init.add_argument("file", type=Path, metavar="FILE", help="the sidecar's settings (YAML)")
+    add_settings_file(init)
     init.add_argument(
         "--output", type=Path, default=Path(ENVOY), metavar="FILE",
         help="where to (default: %(default)s)",
@@ -112,6 +112,6 @@ def _init(options: argparse.Namespace) -> int:
         print_json({"file": str(options.output)})
         return EXIT_OK
     print(f"written: {options.output}")
-    print(f"then: envoy -c {options.output}")
-    print(f"after changes: sidecar envoy lint {options.output} --config {options.file}")
+    print_aside(f"then: envoy -c {options.output}")
+    print_aside(f"after changes: sidecar envoy lint {options.output} --config {options.file}")
     return EXIT_OK

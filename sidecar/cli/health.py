@@ -4,9 +4,8 @@ import argparse
 import json
 from http import HTTPStatus
 from http.client import HTTPException
-from pathlib import Path
 
-from sidecar.cli.admin_client import DEFAULT_ADMIN, AdminFault, connect
+from sidecar.cli.admin_client import DEFAULT_ADMIN, AdminFault, add_admin_of, connect
 from sidecar.cli.output import add_json, print_json
 from sidecar.common.printable import printable
 from sidecar.config.load import load_config
@@ -30,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the admin port or of listen.probes, host:port or unix:/path "
         f"(default: {DEFAULT_ADMIN})",
     )
-    where.add_argument(
-        "--config", type=Path, metavar="FILE", help="read the admin port from these settings"
-    )
+    add_admin_of(where)
     parser.add_argument(
         "--live", action="store_true", help="only whether its process turns, as /livez says it"
     )

@@ -12,14 +12,13 @@ import re
 import sys
 import time
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from sidecar.authz.token_policy import issuer_policy
 from sidecar.cli.admin_client import AdminFault, request_admin
-from sidecar.cli.arguments import time_argument
+from sidecar.cli.arguments import add_config, add_token_file, time_argument
 from sidecar.cli.output import add_json, print_json
 from sidecar.cli.vault_token import operator_token
 from sidecar.common.clock import monotonic_seconds, wall_seconds
@@ -85,16 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
-    command.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="a Vault token that may write the entry (default: ~/.vault-token, where `vault login` "
-        "puts it; the sidecar's own login may only read)",
-    )
+    add_config(command)
+    add_token_file(command, "write the entry, which the sidecar's own may not")
     command.add_argument(
         "--entry", metavar="NAME", help="write to this entry below keys.revocations.path"
     )

@@ -1,8 +1,8 @@
 """``sidecar serve``: runs the sidecar until SIGTERM."""
 
 import argparse
-from pathlib import Path
 
+from sidecar.cli.arguments import add_config
 from sidecar.cli.output import add_json
 from sidecar.config.load import load_config
 from sidecar.runtime.serve import serve
@@ -12,9 +12,7 @@ from sidecar.runtime.signals import take_signals
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``serve``."""
     parser.description = "Answer Envoy's Checks and SDS requests until SIGTERM, then drain."
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="settings (YAML)"
-    )
+    add_config(parser)
     parser.add_argument(
         "--take-over",
         action="store_true",

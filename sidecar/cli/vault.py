@@ -1,9 +1,9 @@
 """``sidecar vault``: the policy that a configuration needs, what it needs besides, and backups."""
 
 import argparse
-from pathlib import Path
 
 from sidecar.cli import vault_backup
+from sidecar.cli.arguments import add_config
 from sidecar.cli.output import add_json, print_json
 from sidecar.cli.vault_setup import add_setup
 from sidecar.config.load import load_config
@@ -28,9 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "beyond: a line for each path, with a comment that names the setting. Nothing is asked of "
         "Vault. Write it with `vault policy write NAME FILE`.",
     )
-    policy.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
+    add_config(policy)
     policy.add_argument(
         "--with",
         dest="more",

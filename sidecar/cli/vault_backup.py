@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from sidecar.cli.arguments import time_argument
-from sidecar.cli.output import add_json, print_json
+from sidecar.cli.arguments import add_config, add_token_file, time_argument
+from sidecar.cli.output import add_json, print_aside, print_json
 from sidecar.cli.vault_token import operator_token
 from sidecar.common.clock import monotonic_seconds, wall_seconds
 from sidecar.common.errors import Fault
@@ -76,16 +76,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
-    command.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="a token of the settings' Vault, by the policy that `sidecar vault policy --for` "
-        "prints (default: ~/.vault-token)",
-    )
+    add_config(command)
+    add_token_file(command, "do what `sidecar vault policy --for` prints for this command")
     command.add_argument(
         "--without",
         action="append",
@@ -143,7 +135,10 @@ def _run(
 def _sealing_vault(options: argparse.Namespace) -> model.Vault:
     given = {
         "address": options.seal_vault,
-        "auth": {"method": "token_file", "path": operator_token(options.seal_token_file).path},
+        "auth": {
+            "method": "token_file",
+            "path": operator_token(options.seal_token_file, "--seal-token-file").path,
+        },
         "ca_file": options.seal_ca_file,
         "namespace": options.seal_namespace,
     }
@@ -192,7 +187,7 @@ def _restore(options: argparse.Namespace) -> int:
         does = "written" if row.is_written else "left"
         print(printable(f"{row.name}: {row.standing}{there}: {does}"))
     if outcome.is_held_back:
-        print(
+        print_aside(
             "nothing was written: Vault has newer versions, or deleted entries. Look at them; "
             "then --missing-only leaves them, and --overwrite-newer writes over them"
         )

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from sidecar.cli.arguments import add_config, add_token_file
 from sidecar.cli.output import add_json, print_json
 from sidecar.cli.vault_token import operator_token
 from sidecar.common.errors import Fault
@@ -36,16 +37,8 @@ def add_setup(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "everything in memory is rejected, unless --yes names it. Exit 0 if the sidecar can use "
         "everything, 1 if something differs or failed.",
     )
-    setup.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the sidecar's settings (YAML)"
-    )
-    setup.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="a Vault token that may do all this, such as a development server's root token "
-        "(default: ~/.vault-token, where `bao server -dev` and `vault login` put it)",
-    )
+    add_config(setup)
+    add_token_file(setup, "do all this, such as a development server's root token")
     setup.add_argument(
         "--dry-run",
         action="store_true",

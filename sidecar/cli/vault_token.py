@@ -9,12 +9,15 @@ DEFAULT = Path("~/.vault-token")
 """Where ``vault login`` puts it."""
 
 
-def operator_token(given: Path | None) -> model.TokenFileAuth:
-    """Return the login by a file with a token. Raises ``Fault`` if there is none."""
+def operator_token(given: Path | None, option: str = "--token-file") -> model.TokenFileAuth:
+    """Return the login by the file with a token that ``option`` gave, or the default one.
+
+    Raises ``Fault`` if there is none.
+    """
     path = (given or DEFAULT).expanduser().absolute()
     if not path.is_file():
         raise Fault(
             f"{path} does not exist: log in with `vault login`, or give a file with a Vault token "
-            "that may write the entry (--token-file)"
+            f"of your own ({option})"
         )
     return model.TokenFileAuth(path=str(path))

@@ -22,6 +22,7 @@ from sidecar.observability.audit.metrics import describe_sinks, sink_families
 from sidecar.observability.audit.panel import audit_panel, refusals_panel
 from sidecar.observability.audit.pseudonyms import Pseudonymizer
 from sidecar.observability.audit.refusals import RecentRefusals
+from sidecar.observability.audit.sink_gaps import SinkGaps
 from sidecar.observability.audit.sink_set import AuditSinks
 from sidecar.observability.audit.sink_watch import SinkWatch
 from sidecar.observability.audit.sinks_panel import with_sinks
@@ -108,13 +109,15 @@ def start_audit(
 
     Raises ``AuditFault`` if one can't be opened.
     """
+    gaps = SinkGaps()
     trail = Trail(
         _open_place(settings),
         wall_seconds,
         is_chained=settings.chain,
         pseudonyms=None if settings.pseudonyms is None else Pseudonymizer(wall_seconds),
+        gaps=gaps,
     )
-    refusals, watch, sinks = RecentRefusals(), SinkWatch(), AuditSinks(settings)
+    refusals, watch, sinks = RecentRefusals(), SinkWatch(), AuditSinks(settings, gaps)
     refusals.hides_personal = lambda: trail.replaces_personal
     audit = AuditLog(
         sinks.root,

@@ -1,6 +1,7 @@
 """``sidecar audit subject`` and ``forget``: what they ask first. The rest: tests/audit_trail."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,19 @@ def test_nothing_is_deleted_unless_somebody_says_yes(
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     assert main(["audit", "forget", *ARGUMENTS, *given]) == 1
     said = capsys.readouterr()
-    assert "will be anonymous for good" in said.out
-    assert "\x1b" not in said.out
+    assert said.out == ""
+    assert "will be anonymous for good" in said.err
+    assert "\x1b" not in said.err
     assert "nothing was deleted" in said.err
+
+
+def test_a_program_is_told_that_nothing_was_deleted(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal("no\n"))
+    assert main(["audit", "forget", *ARGUMENTS, *given, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"entry": "secret/audit/pseudonyms", "deleted": False, "read": {}}
 
 
 def test_with_a_yes_vault_is_asked(

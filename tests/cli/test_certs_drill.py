@@ -43,7 +43,7 @@ came_options: list[DrillOptions] = []
 
 def test_a_table_with_a_line_for_each(run: Run, config: Path, came: list[DrillResult]) -> None:
     came += [GOOD, BAD, NOT]
-    code, out, _ = run("certs", "drill", "--config", config, "--no-envoy")
+    code, out, err = run("certs", "drill", "--config", config, "--no-envoy")
     assert code == 1
     lines = out.splitlines()
     assert lines[0].split() == [
@@ -54,7 +54,8 @@ def test_a_table_with_a_line_for_each(run: Run, config: Path, came: list[DrillRe
     ]  # fmt: skip
     assert "the CA's reason" in lines[2]
     assert lines[4] == "1 would be served, 1 failed, 1 not ordered"
-    assert lines[5] == "no Envoy was asked: --envoy PROGRAM names one"
+    assert len(lines) == 5
+    assert err == "no Envoy was asked: --envoy PROGRAM names one\n"
     assert "\x1b" not in out
 
 

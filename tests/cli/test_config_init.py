@@ -31,7 +31,7 @@ VARIANTS = {
 
 def made(run: Run, folder: Path, *options: str) -> tuple[Path, Any]:
     code, _, err = run("config", "init", *GIVEN, *options, "--envoy", "--directory", folder)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     return folder / "sidecar.yaml", yaml.safe_load((folder / "envoy.yaml").read_text())
 
 

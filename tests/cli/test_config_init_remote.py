@@ -19,8 +19,9 @@ REMOTE = ("--sds", "10.20.0.5:9101", "--sds-peer", A, "--sds-peer", B, "--listen
 
 def made(run: Run, folder: Path, *options: str) -> Path:
     code, out, err = run("config", "init", *GIVEN, *options, "--directory", folder)
-    assert (code, err) == (0, "")
-    assert f"on another host: {FOLDER}/" in out
+    assert code == 0
+    assert f"on another host: {FOLDER}/" in err
+    assert FOLDER in out
     return folder / "sidecar.yaml"
 
 

@@ -110,7 +110,7 @@ def init(run: Run, folder: Path, name: str, *options: object) -> tuple[Path, Pat
     """Write both files; return their paths."""
     path, envoy = written(folder, name), folder / "envoy.yaml"
     code, out, err = run("envoy", "init", path, "--output", envoy, *options)
-    assert (code, err) == (0, ""), err
+    assert (code, err.splitlines()[0]) == (0, f"then: envoy -c {envoy}"), err
     assert f"written: {envoy}" in out
     return path, envoy
 

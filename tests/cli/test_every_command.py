@@ -1,6 +1,7 @@
 """What holds of every command: JSON, and an end without a traceback wherever its output goes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from sidecar.cli.main import COMMANDS
 from tests.cli.commands import Run
 from tests.cli.conftest import write_files
-from tests.cli.table import ROOT, invocations, leaves
+from tests.cli.table import ROOT, Invocation, invocations, leaves
 from tests.support.minting import Issuer
 
 LEAVES = leaves()
@@ -64,15 +65,20 @@ OUTPUTS = {
     "closed": ("closed", "utf-8"),
     "full": ("/dev/full", "utf-8"),
     "ascii": ("", "ascii"),
+    "redirected": ("beside a terminal", "utf-8"),
 }
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Every command with every output: by the output's name and the command's words."""
+def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Invocation]:
     folder = tmp_path_factory.mktemp("commands")
     write_files(folder, Issuer.generate())
-    rows = invocations(folder)
+    return invocations(folder)
+
+
+@pytest.fixture(scope="module")
+def results(rows: dict[str, Invocation]) -> Results:
+    """Every command with every output: by the output's name and the command's words."""
     cases = {
         (name, words): {
             "arguments": [*words.split(), *row.arguments],
@@ -90,6 +96,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     )  # fmt: skip
     ended = (Result(**each) for each in json.loads(done.stdout))
     return dict(zip(cases, ended, strict=True))
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("output", ["usual", "redirected"])
+def test_every_command_prints_its_result_alone_on_standard_output(
+    results: Results, rows: dict[str, Invocation], output: str, words: str
+) -> None:
+    result, row = results[output, words], rows[words]
+    assert re.fullmatch(row.result, result.out), result
+    assert result.out or result.err, "who runs a command is told how it ended"
+
+
+def test_a_question_is_asked_on_standard_error(results: Results) -> None:
+    result = results["redirected", "audit forget"]
+    assert "Delete the key? [yes/no]" in result.err
+    assert (result.code, result.out) == (1, "")
 
 
 @pytest.mark.parametrize("words", WORDS)

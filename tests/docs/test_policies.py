@@ -11,9 +11,9 @@ from sidecar.doctor.needs import needs_of
 from sidecar.doctor.policy import policy_of
 
 ROOT = Path(__file__).parents[2]
-_OF_APPLICATIONS = {"backups.md", "field-encryption.md", "passwords.md", "secrets.md"}
+OF_APPLICATIONS = {"backups.md", "field-encryption.md", "passwords.md", "secrets.md"}
 """Their policies are of applications, by ``septem-workload``."""
-PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in _OF_APPLICATIONS)
+PAGES = sorted(page for page in (ROOT / "docs").glob("*.md") if page.name not in OF_APPLICATIONS)
 _BASE = """\
 listen: {sds: {address: "unix:/run/sds"}}
 vault:

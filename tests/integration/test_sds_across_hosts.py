@@ -31,7 +31,6 @@ path "secret/data/iam/jwt-signing-key" { capabilities = ["read"] }
 path "secret/data/certs/edge"          { capabilities = ["read"] }
 path "secret/metadata/certs/edge"      { capabilities = ["read"] }
 path "services/sign/service"           { capabilities = ["update"] }
-path "services/issuers"                { capabilities = ["list"] }
 """
 
 

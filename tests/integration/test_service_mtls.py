@@ -49,7 +49,6 @@ ORDERS, PAYMENTS = "spiffe://septemcore/ns/orders/sa/api", "spiffe://septemcore/
 POLICY = """\
 path "secret/data/iam/jwt-signing-key" { capabilities = ["read"] }
 path "services/sign/service"           { capabilities = ["update"] }
-path "services/issuers"                { capabilities = ["list"] }
 path "services/revoke"                 { capabilities = ["update"] }
 """
 

@@ -16,8 +16,10 @@ pytestmark = pytest.mark.real
 MOUNT = "trusted"
 
 
-def client_of(openbao: OpenBao, token_file: TokenFile, rights: str) -> VaultClient:
-    token_file.write(openbao.token_for(rights, name="trust"))
+def client_of(openbao: OpenBao, token_file: TokenFile) -> VaultClient:
+    """Return a client that may do nothing: Vault gives issuers and CRLs to anyone."""
+    nothing = 'path "secret/none" { capabilities = ["read"] }'
+    token_file.write(openbao.token_for(nothing, name="trust"))
     return VaultClient(token_file.settings(openbao.address), clock=monotonic_seconds)
 
 
@@ -29,8 +31,7 @@ async def test_every_issuer_with_its_chain_and_its_crl(
     openbao: OpenBao, token_file: TokenFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     openbao.client.sys.enable_secrets_engine("pki", path=MOUNT)
-    listing = f'path "{MOUNT}/issuers" {{ capabilities = ["list"] }}'
-    client = client_of(openbao, token_file, listing)
+    client = client_of(openbao, token_file)
     made = [openbao.make_root(MOUNT)]
     made.append(openbao.make_root(MOUNT, beside=True))
     found = await read_ca_issuers(client, MOUNT, crl=True)
@@ -54,8 +55,7 @@ async def test_every_issuer_with_its_chain_and_its_crl(
 
 async def test_a_mount_without_an_issuer_has_none(openbao: OpenBao, token_file: TokenFile) -> None:
     openbao.client.sys.enable_secrets_engine("pki", path="empty")
-    listing = 'path "empty/issuers" { capabilities = ["list"] }'
-    client = client_of(openbao, token_file, listing)
+    client = client_of(openbao, token_file)
     assert await read_ca_issuers(client, "empty", crl=True) == ()
     await client.close()
 
@@ -77,7 +77,7 @@ async def test_a_root_without_a_key_has_no_crl_and_that_is_said_or_allowed(
     openbao: OpenBao, token_file: TokenFile
 ) -> None:
     chained(openbao, "keyless")
-    client = client_of(openbao, token_file, 'path "keyless/issuers" { capabilities = ["list"] }')
+    client = client_of(openbao, token_file)
     with pytest.raises(VaultNotFound, match="no CRL of this issuer, whose key is not in the mount"):
         await read_ca_issuers(client, "keyless", crl=True)
     found = await read_ca_issuers(client, "keyless", crl="where_there")
@@ -103,8 +103,7 @@ async def test_what_any_issuer_of_a_mount_has_revoked_is_listed_at_once(
     write(f"{mount}/config/issuers", default=newest)
     write(f"{mount}/revoke", serial_number=made["serial_number"])
     openbao.client.read(f"{mount}/crl/rotate-delta")
-    rights = f'path "{mount}/issuers" {{ capabilities = ["list"] }}'
-    client = client_of(openbao, token_file, rights)
+    client = client_of(openbao, token_file)
     found = await read_mount_crls(client, mount)
     serial = int(made["serial_number"].replace(":", ""), 16)
     listing = [is_delta(crl) for crl in map(load_crl, found) if serial in revoked_serials(crl)]
@@ -116,7 +115,7 @@ async def test_where_no_issuer_makes_a_crl_that_is_no_empty_one(
     openbao: OpenBao, token_file: TokenFile
 ) -> None:
     openbao.client.sys.enable_secrets_engine("pki", path="nobody")
-    client = client_of(openbao, token_file, 'path "nobody/issuers" { capabilities = ["list"] }')
+    client = client_of(openbao, token_file)
     with pytest.raises(VaultNotFound, match="no issuer with a key"):
         await read_mount_crls(client, "nobody")
     await client.close()

@@ -17,6 +17,10 @@ _STATUSES = (
     (str(EXIT_INTERRUPTED), "it was interrupted (Ctrl-C)"),
 )
 _STATUS_WORDS = "Where a command has statuses of its own, its text below says so."
+_OUTPUT_WORDS = (
+    "A command prints its result on standard output, and all else on standard error: questions, "
+    "progress, warnings, advice and failures. A redirected output holds the result alone."
+)
 
 
 class Command(NamedTuple):
@@ -45,6 +49,7 @@ def _leaves(parser: argparse.ArgumentParser, words: str, only: str = "") -> Iter
 def commands_page() -> str:
     """Return the page."""
     body = [f"## Exit statuses\n{table(('Status', 'Meaning'), _STATUSES)}\n\n{_STATUS_WORDS}"]
+    body.append(f"## Output\n{_OUTPUT_WORDS}")
     group = ""
     for command in commands():
         first = command.words.split()[1]

@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="believe app.tenant_id alone: holds back a forgotten WHERE, not injected SQL",
     )
+    sql.add_argument(
+        "--no-statistics",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="keep no planner statistics of it, which EXPLAIN compares guesses with; repeat it",
+    )
     sql.add_argument("--down", action="store_true", help="write what undoes it")
     seal = commands.add_parser("seal", help="store the seal's key in the database")
     seal.add_argument("url", metavar="URL", help="postgresql://owner@host/database")
@@ -42,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--role", action="append", default=[], help="an application's role")
     check.add_argument("--column", default="tenant_id", help="the tenant column (tenant_id)")
     check.add_argument("--unsealed", action="store_true", help="a forgeable tenant is a note")
+    check.add_argument(
+        "--no-statistics",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="statistics of this column are a hole, and not a note; repeat it",
+    )
     check.add_argument("--json", action="store_true", help="the findings as JSON")
     add_clickhouse(commands.add_parser("clickhouse", help="the same for ClickHouse"))
 
@@ -66,6 +80,7 @@ def _sql(arguments: argparse.Namespace) -> int:
         arguments.column,
         arguments.type,
         sealed=not arguments.unsealed,
+        no_statistics=tuple(dict.fromkeys(arguments.no_statistics)),
     )
     sys.stdout.write(protection.down() if arguments.down else protection.up())
     return 0
@@ -106,7 +121,11 @@ def _check(arguments: argparse.Namespace) -> int:
     try:
         with _connect(arguments.url) as connection:
             findings = check_database(
-                connection, arguments.column, arguments.role, unsealed=arguments.unsealed
+                connection,
+                arguments.column,
+                arguments.role,
+                unsealed=arguments.unsealed,
+                no_statistics=arguments.no_statistics,
             )
     except psycopg.Error as fault:
         raise SettingsFault(f"the database refused a question: {_first_line(fault)}") from None

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from workload.settings import SettingsFault
 from workload.tenancy.names import TableName, dollar_quote, quote_name, quote_text
 from workload.tenancy.seal import WINDOW_SECONDS
+from workload.tenancy.statistics import known_columns, with_statistics, without_statistics
 
 SCHEMA = "septem_tenancy"
 POLICY = "septem_tenant"
@@ -163,6 +164,8 @@ class Protection(NamedTuple):
     column: str = "tenant_id"
     type: TenantType = "uuid"
     sealed: bool = True
+    no_statistics: tuple[str, ...] = ()
+    """The columns of which the planner keeps no statistics."""
 
     def up(self) -> str:
         """Return the migration; run again it changes nothing."""
@@ -180,9 +183,14 @@ class Protection(NamedTuple):
             self._do(_DATABASE),
         ]
         role = quote_name(self.role)
+        if self.no_statistics:
+            body.append(known_columns(self.tables, self.no_statistics))
         for table in self.tables:
+            body.append(f"-- {str(table).encode('unicode_escape').decode()}")
+            if self.no_statistics:
+                tree = _tree(table)
+                body.append(without_statistics(table, self.no_statistics, tree, POLICY))
             body += [
-                f"-- {str(table).encode('unicode_escape').decode()}",
                 self._do(_TABLE, table),
                 f"GRANT USAGE ON SCHEMA {quote_name(table.schema)} TO {role};",
                 f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE {table} TO {role};",
@@ -190,11 +198,19 @@ class Protection(NamedTuple):
         return _transaction(body)
 
     def down(self) -> str:
-        """Return what undoes it. Role, seal keys, NOT NULL and indexes stay."""
+        """Return what undoes it. Role, seal keys, NOT NULL and indexes stay.
+
+        Statistics are kept again of the columns of ``no_statistics`` alone.
+        """
         self._check()
         return _transaction(
             [
                 *(self._do(_UNDO_TABLE, table) for table in self.tables),
+                *(
+                    with_statistics(table, self.no_statistics, _tree(table))
+                    for table in self.tables
+                    if self.no_statistics
+                ),
                 f"DO {_quoted(_UNDO_FUNCTION)};",
             ]
         )
@@ -204,7 +220,8 @@ class Protection(NamedTuple):
             raise SettingsFault("name the tables to protect")
         if self.type not in _SHAPES:
             raise SettingsFault(f"the type {self.type!r} is neither uuid nor text")
-        quote_name(self.column), quote_name(self.role)
+        for name in (self.column, self.role, *self.no_statistics):
+            quote_name(name)
 
     def _function(self) -> str:
         body = (_SEALED if self.sealed else _UNSEALED).format(
@@ -223,7 +240,7 @@ class Protection(NamedTuple):
             role=quote_name(self.role),
             column=quote_text(self.column),
             table=literal,
-            tree=_TREE.strip() % literal if table else "",
+            tree=_tree(table) if table else "",
             policy=POLICY,
         )
         return f"DO {_quoted(body)};"
@@ -232,6 +249,10 @@ class Protection(NamedTuple):
 def tables_of(names: Sequence[str]) -> tuple[TableName, ...]:
     """Read the names of tables. Raises ``SettingsFault``."""
     return tuple(dict.fromkeys(TableName.read(name) for name in names))
+
+
+def _tree(table: TableName) -> str:
+    return _TREE.strip() % quote_text(str(table))
 
 
 def _quoted(body: str) -> str:

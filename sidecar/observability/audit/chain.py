@@ -34,6 +34,7 @@ MAX_SEQ = 10**18
 OUTCOME = "trail"
 BEGAN, LOST, FOREIGN = "trail_began", "lines_lost", "foreign_bytes"
 CHECKPOINT, FORGOTTEN = "checkpoint", "subjects_forgotten"
+SINK_DROPPED = "sink_dropped"
 """The reasons of the trail's own lines."""
 ID_PREFIX = "audit-"
 """How the ``decision_id`` of these lines begins, which stands at a fixed place."""
@@ -91,6 +92,12 @@ class TrailLine(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """``foreign_bytes``: so many bytes before this line are no lines of the trail."""
     foreign_sha256: str = ""
     """``foreign_bytes``: the hash of those bytes."""
+    sink: str = ""
+    """``sink_dropped``: of several sinks, the one whose full queue did not take lines."""
+    first: int = 0
+    """``sink_dropped``: the number of the first of them; the other sinks have them."""
+    last: int = 0
+    """``sink_dropped``: the number of the last."""
     note: str = ""
     """``checkpoint``: the signed note."""
     key_version: int = 0
@@ -192,5 +199,6 @@ def read_trail_line(line: bytes) -> TrailLine | None:
         FOREIGN: read.foreign_sha256,
         CHECKPOINT: read.note,
         FORGOTTEN: read.key_version,
+        SINK_DROPPED: read.sink and 0 < read.first <= read.last,
     }
     return read if read.outcome == OUTCOME and own.get(read.reason) else None

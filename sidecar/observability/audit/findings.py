@@ -34,9 +34,18 @@ class FindingKind(StrEnum):
     TRAIL = "trail_begins"
     TORN = "torn"
     LOST = "lost"
+    DROPPED = "dropped"
 
 
-NOTICES = frozenset({FindingKind.BEGINS, FindingKind.TRAIL, FindingKind.TORN, FindingKind.LOST})
+NOTICES = frozenset(
+    {
+        FindingKind.BEGINS,
+        FindingKind.TRAIL,
+        FindingKind.TORN,
+        FindingKind.LOST,
+        FindingKind.DROPPED,
+    }
+)
 """What is no sign of tampering; everything else is a problem."""
 
 
@@ -96,6 +105,8 @@ class TrailReport:
     bytes: int = 0
     lost: int = 0
     """The lines that the sidecar itself says it could not write."""
+    dropped: int = 0
+    """The lines that this copy lacks, and the sidecar itself says that this sink dropped."""
     problems: int = 0
     notices: int = 0
     signatures_checked: bool = False
@@ -107,8 +118,8 @@ class TrailReport:
         """Whether nothing is wrong."""
         return not self.problems
 
-    def add(self, kind: FindingKind, text: str, place: Place, seq: int = 0) -> None:
-        """Add a finding; what goes on in the next line is one with it."""
+    def add(self, kind: FindingKind, text: str, place: Place, seq: int = 0) -> TrailFinding:
+        """Add a finding and return it; what goes on in the next line is one with it."""
         last = self.findings[-1] if self.findings else None
         if (
             last is not None
@@ -123,7 +134,7 @@ class TrailReport:
             }
         ):
             last.last_line = place.line
-            return
+            return last
         found = TrailFinding(
             kind,
             text,
@@ -141,6 +152,13 @@ class TrailReport:
             self.notices += 1
         if len(self.findings) < MAX_FINDINGS:
             self.findings.append(found)
+        return found
+
+    def explain(self, finding: TrailFinding, kind: FindingKind, text: str) -> None:
+        """Say of a problem that a later line makes it something that is none."""
+        finding.kind, finding.text = kind, text
+        self.problems -= 1
+        self.notices += 1
 
 
 def time_of(line: bytes) -> str:

@@ -39,16 +39,22 @@ class Intake:
         """The lines that are not done with."""
         return self._lines_in - self._lines_out
 
-    def put(self, lines: bytes, count: int) -> None:
-        """Queue whole lines, or count them as dropped."""
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is taken; whoever alone puts lines in can rely on one that is not."""
         size = self._bytes_in - self._bytes_out
-        if self.waiting >= self.max_lines or size >= self.max_bytes:
+        return self.waiting >= self.max_lines or size >= self.max_bytes
+
+    def put(self, lines: bytes, count: int) -> bool:
+        """Queue whole lines and return true, or count them as dropped."""
+        if self.is_full:
             self.dropped += count
-            return
+            return False
         self._chunks.append((lines, count))
         self._lines_in += count
         self._bytes_in += len(lines)
         self.wake.set()
+        return True
 
     def take(self, max_lines: int, max_bytes: int) -> Batch | None:
         """Return what waits, up to so much but at least one chunk; it waits until ``done``."""

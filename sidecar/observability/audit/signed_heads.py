@@ -13,11 +13,14 @@ from sidecar.observability.audit.checkpoint import Note, NoteKey, Verdict, read_
 from sidecar.observability.audit.findings import (
     FindingKind,
     Place,
+    TrailFinding,
     TrailReport,
     TrailSummary,
     time_of,
 )
 
+MAX_GAPS = 1024
+"""Of so many gaps of a trail, the newest, it is remembered that nothing has explained them."""
 RECENT_LINES = 65_536
 """The chain values of at least so many lines are kept, of at most twice so many."""
 MAX_EXTERNAL = 1_000_000
@@ -35,6 +38,8 @@ class TrailState:
         self.last = b""
         """Its last line."""
         self.missing: list[tuple[int, int]] = []
+        self.gaps: dict[tuple[int, int], TrailFinding] = {}
+        """The newest gaps that no line has explained, by their first and last number."""
         self.checkpoints = self.signed_to = 0
         self.signed_time = ""
         self._young: dict[int, bytes] = {}
@@ -66,8 +71,16 @@ class TrailState:
         return self._young.get(seq) or self._old.get(seq)
 
     def forget(self) -> None:
-        """Keep the chain values of its lines no longer."""
+        """Keep the chain values of its lines no longer, nor its gaps."""
         self._young, self._old = {}, {}
+        self.gaps = {}
+
+    def add_gap(self, first: int, last: int, found: TrailFinding) -> None:
+        """Take note of lines that are missing where they belong."""
+        self.missing.append((first, last))
+        self.gaps[first, last] = found
+        if len(self.gaps) > MAX_GAPS:
+            del self.gaps[next(iter(self.gaps))]
 
     def is_missing(self, seq: int) -> bool:
         """Return whether a line was missing where it belongs."""

@@ -21,10 +21,11 @@ from sidecar.common.polling import PollStatus
 from sidecar.config import model
 from sidecar.config.audit import NETWORK_SINKS
 from sidecar.observability.audit.delivery import Delivery
-from sidecar.observability.audit.fan_out import FanOut
+from sidecar.observability.audit.fan_out import FanOut, FanOutQueue
 from sidecar.observability.audit.intake import Intake
 from sidecar.observability.audit.open_sink import OpenedSink, open_sink
 from sidecar.observability.audit.secrets import VaultReader, VaultSecret
+from sidecar.observability.audit.sink_gaps import SinkGaps
 from sidecar.observability.audit.sinks import Sink
 from sidecar.observability.audit.spool.reader import SpoolReader
 from sidecar.observability.audit.spool.spool import Spool
@@ -60,10 +61,11 @@ class SinkEntry(NamedTuple):
 class AuditSinks:
     """What stands behind the audit log. Raises ``AuditFault`` where a sink can't be opened.
 
-    ``exchange_watched`` shows the statuses of polls in place of others.
+    ``gaps`` takes what the queues drop, for the trail to say it. ``exchange_watched`` shows the
+    statuses of polls in place of others.
     """
 
-    def __init__(self, settings: model.Audit) -> None:
+    def __init__(self, settings: model.Audit, gaps: SinkGaps | None = None) -> None:
         self.settings = settings
         self._vault: SinkVault | None = None
         self._polls = KeyedTasks()
@@ -72,6 +74,7 @@ class AuditSinks:
         )
         self._retired: list[Delivery] = []
         self.entries: dict[str, SinkEntry] = {}
+        self._gaps = gaps or SinkGaps()
         self._keys = None if settings.spool is None else VaultKeyStore(settings.spool.key)
         opened = _open_all(settings.sinks)
         self.spool = self._make_spool(settings)
@@ -214,10 +217,15 @@ class AuditSinks:
         entries = list(self.entries.values())
         if entries[0].way is Way.DIRECT:
             return entries[0].opened.sink
-        intakes = [each.intake for each in entries if each.intake is not None]
-        if self.spool is not None and any(each.way is Way.SPOOL for each in entries):
-            intakes.append(self.spool.intake)
-        return FanOut(intakes, self._reopen)
+        queues = [
+            FanOutQueue(each.intake, (each.settings.name,))
+            for each in entries
+            if each.intake is not None
+        ]
+        spooled = tuple(each.settings.name for each in entries if each.way is Way.SPOOL)
+        if self.spool is not None and spooled:
+            queues.append(FanOutQueue(self.spool.intake, spooled))
+        return FanOut(queues, self._reopen, self._gaps)
 
     def _enter(
         self, settings: model.AuditSink, audit: model.Audit, opened: OpenedSink

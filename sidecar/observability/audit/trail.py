@@ -15,6 +15,7 @@ from sidecar.observability.audit.chain import (
     BEGAN,
     FOREIGN,
     LOST,
+    SINK_DROPPED,
     Head,
     chain_lines,
     read_link,
@@ -23,6 +24,7 @@ from sidecar.observability.audit.chain import (
 from sidecar.observability.audit.chain_file import ChainPlace, Resume, Tail, foreign_fields
 from sidecar.observability.audit.entry import timestamp
 from sidecar.observability.audit.pseudonyms import Pseudonymizer
+from sidecar.observability.audit.sink_gaps import SinkGap, SinkGaps
 
 _TRAIL_BYTES = 8
 
@@ -50,6 +52,7 @@ class Trail:
         *,
         is_chained: bool = True,
         pseudonyms: Pseudonymizer | None = None,
+        gaps: SinkGaps | None = None,
     ) -> None:
         self._now = now
         self._place = place
@@ -61,6 +64,8 @@ class Trail:
         self._next = self.head
         self._data = b""
         self._told_lost = self._told_before = 0
+        self._gaps = gaps or SinkGaps()
+        self._telling: list[SinkGap] = []
         self.pseudonyms = pseudonyms
         """What replaces personal fields, if anything does."""
         self.broken = ""
@@ -84,7 +89,9 @@ class Trail:
 
     def owes(self, dropped: int) -> bool:
         """Return whether a loss is to be told."""
-        return self._is_chained and dropped > self._told_lost
+        if not self._is_chained:
+            return False
+        return dropped > self._told_lost or bool(self._gaps.owed(self.head.trail))
 
     def begin(self, lines: Sequence[bytes], dropped: int) -> ChainedBatch:
         """Return what is written for these lines. Raises ``OSError``: the lines are given again.
@@ -129,6 +136,10 @@ class Trail:
         if dropped > self._told_lost:
             lost = dropped - self._told_lost
             own.append(trail_line(now, LOST, "lines that could not be written", lost=lost))
+        self._telling = self._gaps.owed(self.head.trail)
+        for sink, _, first, last in self._telling:
+            detail = "the queue of this sink was full; other sinks have these lines"
+            own.append(trail_line(now, SINK_DROPPED, detail, sink=sink, first=first, last=last))
         return own, end
 
     def _resume(self, tail: Tail) -> bytes:
@@ -159,6 +170,8 @@ class Trail:
             self.head = link.head
         if not written:
             self._told_lost = self._told_before
+        elif whole:
+            self._gaps.told(self._telling)
         self._data = b""
         self.file_changes += self._place.release(whole=whole)
 

@@ -18,6 +18,7 @@ from sidecar.observability.audit.chain import (
     LINK_BYTES,
     LOST,
     NO_CHAIN,
+    SINK_DROPPED,
     ChainLink,
     Head,
     TrailLine,
@@ -36,6 +37,7 @@ MAX_TRAILS = 1024
 REMEMBERED_TRAILS = 16
 """Of so many, the newest ones, the chain values of recent lines are kept."""
 _OWN = ID_PREFIX.encode()
+_MAX_TEXT, _MAX_SINK = 1000, 64
 _CHAIN = b',"chain":"'
 
 
@@ -43,8 +45,14 @@ class Verifier:
     """Reads files in the order in which they were written, then ``finish``es."""
 
     def __init__(
-        self, keys: Sequence[NoteKey] = (), *, max_unsigned_seconds: float = 600.0
+        self,
+        keys: Sequence[NoteKey] = (),
+        *,
+        max_unsigned_seconds: float = 600.0,
+        sink: str = "",
     ) -> None:
+        """``sink`` names the one of several whose copy these files are, if that is known."""
+        self._sink = sink
         self.report = TrailReport(signatures_checked=bool(keys))
         self.signed = SignedHeads(keys, self.report, max_unsigned_seconds)
         self._trails = self.signed.trails
@@ -186,14 +194,14 @@ class Verifier:
             return
         first = state.seq + 1
         if seq > first:
-            state.missing.append((first, seq - 1))
             what = f"lines {first} to {seq - 1} are" if seq - 1 > first else f"line {first} is"
             where = (
                 "before this one, the first of its file"
                 if self._first_in_file
                 else "before this one"
             )
-            self.report.add(FindingKind.MISSING, f"{what} missing {where}", place, seq)
+            found = self.report.add(FindingKind.MISSING, f"{what} missing {where}", place, seq)
+            state.add_gap(first, seq - 1, found)
         elif chain_of(state.chain, link.body) != chain:
             what = (
                 f"line {seq} does not fit its chain value: it was altered, or what was before it "
@@ -213,10 +221,39 @@ class Verifier:
             self.report.lost += own.lost
             what = f"the sidecar could not write {own.lost} lines before this one, and says so"
             self.report.add(FindingKind.LOST, what, self._place(line), state.seq)
+        elif own.reason == SINK_DROPPED:
+            self._explain_gap(own, state)
         elif own.reason == BEGAN:
             self._follow_on(own, line, state)
         elif own.reason == CHECKPOINT:
             self.signed.compare(own.note, self._place(line))
+
+    def _explain_gap(self, own: TrailLine, state: TrailState) -> None:
+        """Compare what the sidecar says that a sink dropped with what is missing here.
+
+        Nothing in a file says of which sink it is a copy: without the name, lines that one sink
+        dropped would excuse whoever cuts them out of another's copy.
+        """
+        gap = state.gaps.get((own.first, own.last))
+        if gap is None:
+            return
+        if own.sink != self._sink:
+            if len(gap.text) > _MAX_TEXT:
+                return
+            sink = own.sink[:_MAX_SINK]
+            gap.text += (
+                f"; the sidecar says that its sink {sink} dropped them: if these files are of "
+                f"that sink, say so (--sink {sink})"
+            )
+            return
+        del state.gaps[own.first, own.last]
+        count = own.last - own.first + 1
+        self.report.dropped += count
+        what = (
+            f"{count} lines, {own.first} to {own.last}, are in other sinks: the queue of "
+            f"{own.sink} was full, and the sidecar says so in line {state.seq}"
+        )
+        self.report.explain(gap, FindingKind.DROPPED, what)
 
     def _follow_on(self, own: TrailLine, line: bytes, state: TrailState) -> None:
         """Compare the end of another trail with what a new one says of it."""

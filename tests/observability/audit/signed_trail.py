@@ -97,8 +97,9 @@ def verify(
     external: Sequence[str] = (),
     now: float | None = None,
     chunk: int = 1000,
+    sink: str = "",
 ) -> TrailReport:
-    verifier = Verifier(keys, max_unsigned_seconds=30)
+    verifier = Verifier(keys, max_unsigned_seconds=30, sink=sink)
     for number, note in enumerate(external):
         verifier.signed.add_external(note, verifier._place()._replace(file="kept", line=number))
     verifier.signed.sort_external()

@@ -14,6 +14,7 @@ from sidecar.observability.audit.chain import (
     FORGOTTEN,
     LOST,
     NO_CHAIN,
+    SINK_DROPPED,
     Head,
     chain_lines,
     follows,
@@ -104,6 +105,7 @@ OWN: dict[str, dict[str, Any]] = {
     FOREIGN: {"foreign_bytes": 3, "foreign_sha256": "00"},
     CHECKPOINT: {"note": "text\n"},
     FORGOTTEN: {"key_version": 2},
+    SINK_DROPPED: {"sink": "file", "first": 3, "last": 5},
 }
 
 

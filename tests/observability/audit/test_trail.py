@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import pytest
 from sidecar.observability.audit import AuditLog, FileSink
 from sidecar.observability.audit.chain import NO_CHAIN, Head, follows, read_link
 from sidecar.observability.audit.chain_file import FilePlace, MemoryPlace
+from sidecar.observability.audit.fan_out import FanOut, FanOutQueue
+from sidecar.observability.audit.intake import Intake
+from sidecar.observability.audit.sink_gaps import SinkGaps
 from sidecar.observability.audit.trail import Trail
+from sidecar.observability.audit.verify import Verifier
 from tests.observability.audit.test_chain import line
 from tests.observability.audit.test_faults import BadSink, file_size_limit
 from tests.support.failing import fail_on
@@ -326,3 +331,44 @@ def test_writers_that_are_killed_leave_a_chain_that_goes_on(tmp_path: Path, writ
     found = links(whole)
     torn = [each for each in found if each["reason"] == "foreign_bytes"]
     assert len(data) - len(whole) - 1 == sum(each["foreign_bytes"] + 1 for each in torn)
+
+
+def test_what_one_of_several_sinks_dropped_is_said_in_its_own_copy() -> None:
+    gaps, small, large = SinkGaps(), Intake(1, 10**6), Intake(10**6, 10**9)
+    queues = [FanOutQueue(small, ("file",)), FanOutQueue(large, ("kafka",))]
+    log = AuditLog(
+        FanOut(queues, lambda: None, gaps),
+        queue_lines=1000,
+        on_error=lambda exc: pytest.fail(str(exc)),
+        trail=Trail(MemoryPlace(), lambda: 1.8e9, gaps=gaps),
+    )
+    copies = {small: b"", large: b""}
+
+    def has_written(count: int) -> bool:
+        return log.written == count
+
+    def drain() -> None:
+        for intake in copies:
+            while (batch := intake.take(10**6, 10**9)) is not None:
+                copies[intake] += batch.lines
+                intake.done(batch)
+
+    for number in range(3):
+        log.append(line(number))
+        wait_until(partial(has_written, number + 1))
+    assert small.dropped == 2
+    drain()
+    wait_until(lambda: small.waiting == 1)  # that it was dropped, without another line
+    drain()
+    log.append(line(4))
+    assert log.close(5)
+    drain()
+    found = links(copies[large])
+    assert [each["reason"] for each in found].count("sink_dropped") == 1
+    kinds = {}
+    for name, data in (("file", copies[small]), ("kafka", copies[large]), ("", copies[small])):
+        verifier = Verifier(sink=name)
+        verifier.begin_file("copy")
+        verifier.read(data)
+        kinds[name] = [each.kind for each in verifier.finish().findings]
+    assert kinds == {"file": ["dropped"], "kafka": [], "": ["missing"]}

@@ -6,8 +6,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sidecar.observability.audit import signed_heads
 from sidecar.observability.audit import verify as module
-from sidecar.observability.audit.chain import BEGAN, FOREIGN, LOST, Head
+from sidecar.observability.audit.chain import (
+    BEGAN,
+    FOREIGN,
+    LOST,
+    SINK_DROPPED,
+    Head,
+    chain_lines,
+    read_link,
+    trail_line,
+)
 from sidecar.observability.audit.chain_file import foreign_fields
 from sidecar.observability.audit.findings import FindingKind, TrailReport
 from tests.observability.audit.signed_trail import (
@@ -20,6 +30,7 @@ from tests.observability.audit.signed_trail import (
 )
 
 Lines = list[bytes]
+TIME = "2026-11-26T03:00:00.000+00:00"
 
 
 def fresh(count: int = 100) -> Lines:
@@ -295,6 +306,83 @@ def test_lines_that_the_sidecar_lost_are_told_and_no_tampering() -> None:
     assert report.is_whole
     assert report.lost == 17
     assert notices(report) == [(FindingKind.LOST, 6)]
+
+
+def dropped_by(sink: str, *, first: int = 31, last: int = 40) -> Lines:
+    """A trail whose line 51 says that a sink dropped lines; nothing is missing in it."""
+    trail = SignedTrail(every=25)
+    lines = trail.lines(48)
+    assert len(lines) == 49
+    lines += trail.lines(1) + trail.own(SINK_DROPPED, sink=sink, first=first, last=last)
+    return lines + trail.lines(30)
+
+
+EXPLAINED: list[tuple[str, Lines, slice, str, bool]] = [
+    ("by the sink's own line", dropped_by("file"), slice(30, 40), "file", True),
+    ("of a sink that nobody named", dropped_by("file"), slice(30, 40), "", False),
+    ("of another sink", dropped_by("kafka"), slice(30, 40), "file", False),
+    ("one line more", dropped_by("file"), slice(30, 41), "file", False),
+    ("one line before", dropped_by("file"), slice(29, 40), "file", False),
+    ("fewer lines", dropped_by("file"), slice(31, 40), "file", False),
+    ("other lines", dropped_by("file"), slice(10, 20), "file", False),
+    ("with the line that says it", dropped_by("file"), slice(30, 51), "file", False),
+    ("lines that are said to be before a line 0", dropped_by("file", first=0), slice(30, 40),
+     "file", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", EXPLAINED, ids=[row[0] for row in EXPLAINED])
+def test_a_gap_is_explained_by_a_line_that_names_it_and_the_sink(
+    row: tuple[str, Lines, slice, str, bool],
+) -> None:
+    _, lines, cut, sink, is_explained = row
+    held = list(lines)
+    del held[cut]
+    report = verify(b"".join(held), sink=sink)
+    assert report.is_whole == is_explained
+    (found,) = (each for each in report.findings if each.kind is not FindingKind.CUT)
+    assert found.kind is (FindingKind.DROPPED if is_explained else FindingKind.MISSING)
+    assert report.dropped == (10 if is_explained else 0)
+    assert (report.problems, report.notices) == ((0, 1) if is_explained else (1, 0))
+
+
+def test_a_gap_says_which_sink_it_may_be_of() -> None:
+    lines = dropped_by("file")
+    (found,) = verify(b"".join(lines[:30] + lines[40:])).findings
+    assert "its sink file dropped them" in found.text
+    assert "(--sink file)" in found.text
+
+
+def test_what_no_gap_needs_explains_none_later() -> None:
+    """A line of ours that stands before the gap it would excuse is none that we wrote so."""
+    trail = SignedTrail(every=25)
+    lines = trail.own(SINK_DROPPED, sink="file", first=31, last=40) + trail.lines(60)
+    assert not verify(b"".join(lines[:30] + lines[40:]), sink="file").is_whole
+
+
+def test_a_line_that_was_forged_is_found_by_the_checkpoints() -> None:
+    """Who knows the chain cuts lines out, says so in the sidecar's words, and reckons it anew."""
+    lines = SignedTrail(every=25).lines(50)
+    before = read_link(lines[39][:-1])
+    assert before is not None
+    own = trail_line(TIME, SINK_DROPPED, "", sink="file", first=31, last=40)
+    later = lines[40:]
+    (later[5],) = chain_lines(before.head, [own])[0]
+    report = verify(b"".join(lines[:30] + rechained(later, before.head)), sink="file")
+    assert [each.kind for each in report.findings] == ["dropped", "rewritten"]
+    assert not report.is_whole
+
+
+def test_gaps_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signed_heads, "MAX_GAPS", 2)
+    trail = SignedTrail(every=10**9)
+    lines = trail.lines(60)
+    held = [line for number, line in enumerate(lines, 1) if number not in {10, 20, 30}]
+    for number in (10, 20, 30):
+        held += trail.own(SINK_DROPPED, sink="file", first=number, last=number)
+    held += trail.checkpoint()
+    report = verify(b"".join(held), sink="file")
+    assert [each.kind for each in report.findings] == ["missing", "dropped", "dropped"]
 
 
 def test_lines_older_than_the_chain_are_told() -> None:

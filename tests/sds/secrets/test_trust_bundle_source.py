@@ -16,7 +16,6 @@ from tests.support.real import TokenFile
 from workload.x509.crls import BundleFault
 
 POLICY = """\
-path "trust/issuers"           { capabilities = ["list"] }
 path "secret/data/trust/roots" { capabilities = ["read"] }
 """
 

@@ -1,19 +1,25 @@
 """An application's process with a real OpenBao and a real database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from demo.openbao import OpenBao
+from tests.workload.encryption.databases import (
+    SYNC_DRIVERS,
+    FieldDatabase,
+    KeyPlace,
+    key_place,
+    postgresql_database,
+    sqlite_database,
+)
 from tests.workload.encryption.keys_in_hand import (
     ADMIN_POLICY,
     FaultyTransit,
     FieldProcess,
     HandClock,
-    KeyPlace,
     enable_kek,
-    key_place,
     transit,
 )
 
@@ -26,8 +32,27 @@ def kek(openbao: OpenBao) -> OpenBao:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[KeyPlace]:
-    made = key_place(tmp_path)
+def database_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], FieldDatabase]:
+    """Make an empty database of one dialect."""
+
+    def make(dialect: str) -> FieldDatabase:
+        if dialect == "sqlite":
+            return sqlite_database(tmp_path)
+        return postgresql_database(request.getfixturevalue("postgres"))
+
+    return make
+
+
+@pytest.fixture(params=SYNC_DRIVERS)
+def database(
+    request: pytest.FixtureRequest, database_of: Callable[[str], FieldDatabase]
+) -> FieldDatabase:
+    return database_of(request.param)
+
+
+@pytest.fixture
+def place(database: FieldDatabase) -> Iterator[KeyPlace]:
+    made = key_place(database)
     yield made
     made.engine.dispose()
 

@@ -3,18 +3,15 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
-
-import sqlalchemy as sa
 
 from demo.openbao import OpenBao
 from tests.support.real import NAMESPACE
+from tests.workload.encryption.databases import KeyPlace
 from workload.clock import monotonic_seconds
 from workload.encryption import FieldColumn, FieldKeySettings, Keyring, KeyScope, ScopeKeys
 from workload.encryption.data_key import FieldKey
 from workload.encryption.key_admin import KeyAdmin
-from workload.encryption.sql_key_store import SqlKeyStore, key_table
 from workload.settings import TokenFileLogin, VaultServer
 from workload.vault.client import VaultApi
 from workload.vault.errors import VaultAway, VaultRefuses
@@ -105,22 +102,6 @@ class HandClock:
 
     def __call__(self) -> float:
         return self.now
-
-
-class KeyPlace(NamedTuple):
-    """A database with the table of wrapped keys."""
-
-    engine: sa.Engine
-    store: SqlKeyStore
-    table: sa.Table
-
-
-def key_place(folder: Path) -> KeyPlace:
-    engine = sa.create_engine(f"sqlite:///{folder / 'keys.db'}")
-    metadata = sa.MetaData()
-    table = key_table(metadata)
-    metadata.create_all(engine)
-    return KeyPlace(engine, SqlKeyStore(engine, table), table)
 
 
 @dataclass

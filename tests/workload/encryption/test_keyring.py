@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from demo.openbao import OpenBao
+from tests.workload.encryption.databases import KeyPlace
 from tests.workload.encryption.keys_in_hand import (
     DAY,
     EMAIL,
@@ -18,7 +19,6 @@ from tests.workload.encryption.keys_in_hand import (
     FaultyTransit,
     FieldProcess,
     HandClock,
-    KeyPlace,
     enable_kek,
     transit,
 )
@@ -141,8 +141,7 @@ async def test_a_vault_that_is_gone_is_an_outage(
 
 async def test_a_database_that_is_gone_is_an_outage(process: FieldProcess) -> None:
     keys = await process.keyring.load(SCOPE)
-    with process.place.engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE field_keys RENAME TO elsewhere")
+    process.place.database.go_away()
     process.clock.now += TTL
     assert await process.keyring.load(SCOPE) is keys
     process.clock.now += STALE

@@ -1,7 +1,6 @@
 """Models with sealed attributes, in a real database, with sessions of both kinds."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,6 +9,7 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from tests.workload.encryption.databases import ASYNC_DRIVERS, FieldDatabase
 from tests.workload.encryption.keys_in_hand import in_hand
 from workload.encryption import KeyScope, ScopeKeys, caseless, ip_address
 from workload.encryption.errors import (
@@ -53,10 +53,10 @@ class Device(Base):
 
 
 @pytest.fixture
-def engine() -> Iterator[sa.Engine]:
+def engine(database: FieldDatabase) -> Iterator[sa.Engine]:
     held: dict[KeyScope, ScopeKeys] = {}
     KEYS.use(lambda scope: held.setdefault(scope, in_hand(scope)))
-    made = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    made = sa.create_engine(database.url())
     Base.metadata.create_all(made)
     yield made
     made.dispose()
@@ -163,11 +163,9 @@ def test_without_a_keyring_it_says_what_to_do() -> None:
         FieldKeySource()(KeyScope("acme", "contact"))
 
 
-async def test_an_async_session(engine: sa.Engine, tmp_path: Path) -> None:
+async def test_an_async_session(engine: sa.Engine, database: FieldDatabase) -> None:
     engine.dispose()
-    other = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'people.db'}")
-    async with other.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    other = create_async_engine(database.url(ASYNC_DRIVERS))
     async with AsyncSession(other, expire_on_commit=False) as session:
         session.add(person())
         await session.commit()

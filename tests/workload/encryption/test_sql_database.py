@@ -1,27 +1,34 @@
 """Transactions on both kinds of engine."""
 
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.workload.encryption.databases import ASYNC_DRIVERS, SYNC_DRIVERS, FieldDatabase
 from workload.encryption.errors import FieldInputFault, FieldKeysAway, FieldKeysMissing
 from workload.encryption.sql_database import SqlTransactions, typed
 
+FAILING = {
+    "sqlite": "INSERT INTO nowhere VALUES (:secret)",
+    "postgresql": "SELECT pg_terminate_backend(pg_backend_pid()), CAST(:secret AS text)",
+}
 
-@pytest.mark.parametrize("driver", ["pysqlite", "aiosqlite"])
-async def test_a_transaction_is_whole_or_is_not(tmp_path: Path, driver: str) -> None:
-    url = f"sqlite+{driver}:///{tmp_path / 'one.db'}"
-    is_async = driver == "aiosqlite"
+
+@pytest.mark.parametrize("drivers", [SYNC_DRIVERS, ASYNC_DRIVERS], ids=["sync", "async"])
+async def test_a_transaction_is_whole_or_is_not(
+    database: FieldDatabase, drivers: dict[str, str]
+) -> None:
+    url = database.url(drivers)
+    is_async = drivers is ASYNC_DRIVERS
     engine = create_async_engine(url) if is_async else sa.create_engine(url)
     transactions = SqlTransactions(engine)
     await transactions.run(lambda each: each.exec_driver_sql("CREATE TABLE t (a INTEGER NOT NULL)"))
 
     def fails(connection: sa.Connection) -> None:
         connection.exec_driver_sql("INSERT INTO t VALUES (1)")
-        connection.execute(sa.text("INSERT INTO nowhere VALUES (:secret)"), {"secret": "s3cret"})
+        connection.execute(sa.text(FAILING[database.dialect]), {"secret": "s3cret"})
 
     def is_refused(connection: sa.Connection) -> None:
         connection.exec_driver_sql("INSERT INTO t VALUES (1)")

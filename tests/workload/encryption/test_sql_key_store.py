@@ -1,13 +1,11 @@
 """The table of wrapped keys: one version once, compare and set, closed for good."""
 
-from pathlib import Path
-
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from tests.workload.encryption.keys_in_hand import KeyPlace
+from tests.workload.encryption.databases import FieldDatabase, KeyPlace
 from workload.encryption import sql_key_store
 from workload.encryption.errors import FieldKeysAway, FieldKeysMissing
 from workload.encryption.places import KeyPurpose, KeyScope
@@ -118,9 +116,14 @@ async def test_of_too_many_records_the_newest_are_read(
     assert sorted(await place.store.read(SCOPE)) == [record(2), record(3)]
 
 
-async def test_a_table_that_is_not_there(tmp_path: Path) -> None:
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'empty.db'}")
-    with pytest.raises(FieldKeysAway, match="OperationalError"):
+async def test_a_table_that_is_not_there(database: FieldDatabase) -> None:
+    """PostgreSQL says what it is; SQLite's error is that of a file that can't be read."""
+    engine = sa.create_engine(database.url())
+    fault, name = {
+        "sqlite": (FieldKeysAway, "OperationalError"),
+        "postgresql": (FieldKeysMissing, "ProgrammingError"),
+    }[database.dialect]
+    with pytest.raises(fault, match=name):
         await SqlKeyStore(engine, key_table(sa.MetaData())).read(SCOPE)
     engine.dispose()
 

@@ -77,7 +77,9 @@ async def rotate(process: FieldProcess, *scopes: KeyScope) -> None:
 
 def read(process: FieldProcess) -> Sequence[PersonRow]:
     with process.place.engine.begin() as connection:
-        return [PersonRow(*row) for row in connection.execute(sa.select(PEOPLE))]
+        return [
+            PersonRow(*row) for row in connection.execute(sa.select(PEOPLE).order_by(PEOPLE.c.id))
+        ]
 
 
 async def run(process: FieldProcess, **options: object) -> list[ReencryptionProgress]:

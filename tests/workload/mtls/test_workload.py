@@ -27,7 +27,6 @@ from workload.mtls import (
 pytestmark = pytest.mark.real
 POLICY = """\
 path "services/sign/service" { capabilities = ["update"] }
-path "services/issuers"      { capabilities = ["list"] }
 """
 PAGE = (Path(__file__).parents[3] / "docs/mtls.md").read_text()
 A, B = "spiffe://septemcore/ns/a/sa/api", "spiffe://septemcore/ns/b/sa/api"

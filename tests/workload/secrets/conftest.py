@@ -1,12 +1,11 @@
 """A real OpenBao whose database engine makes users in a real PostgreSQL."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
 from demo.openbao import OpenBao
-from tests.support.postgres_server import PostgresServer, postgres_server
+from tests.support.postgres_server import PostgresServer
 from tests.support.real import NAMESPACE, TokenFile
 from workload.settings import TokenFileLogin, VaultServer
 
@@ -49,12 +48,6 @@ def set_max_ttl(openbao: OpenBao, max_ttl: str) -> None:
         "max_ttl": max_ttl,
     }
     openbao.client.write_data("database/roles/shop", data=role)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

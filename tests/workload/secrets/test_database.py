@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.policies import LessPolicy, documented, each_capability_less
 from tests.support.real import TokenFile
 from tests.workload.secrets.conftest import POLICY, DatabaseWorld, set_max_ttl
-from workload.secrets import DatabaseRole, Secrets, SecretsAway, SecretsFault
+from workload.secrets import DatabaseRole, KvEntry, Secrets, SecretsAway, SecretsFault
 from workload.secrets.database import DatabaseCredentials
 from workload.vault.client import VaultApi
-from workload.vault.errors import VaultAway, VaultInvalid
+from workload.vault.errors import VaultAway, VaultInvalid, VaultRefuses
 
 pytestmark = pytest.mark.real
 SHOP = DatabaseRole("shop")
@@ -232,3 +233,44 @@ def test_the_policy_of_the_documents() -> None:
     paths = re.compile(r'path "(\S+)" +{ capabilities = (.*) }')
     asked = {each for each in paths.findall(POLICY) if "static" not in each[0]}
     assert set(paths.findall(documented)) == asked
+
+
+DOCUMENTED = documented("secrets.md", "database/creds/shop")
+
+
+async def what_fails(world: DatabaseWorld) -> list[str]:
+    """Read an entry, and have a user from its first day to its last; return what went wrong."""
+    world.openbao.client.secrets.kv.v2.create_or_update_secret("shop/payment", {"key": "k"})
+    before, clock, wrong = world.users(), Clock(), []
+    shop = credentials(world, SHOP, clock)
+    try:
+        async with Secrets(world.server) as secrets:
+            await secrets.read(KvEntry("shop/payment"))
+        await shop.load()
+        first = shop.current
+        clock.now += 2401
+        await shop.step()
+        if shop.current != first:
+            wrong.append("the lease was not renewed")
+        await shop.aclose()
+        if world.users() != before:
+            wrong.append("the user was not dropped")
+    except VaultRefuses as fault:
+        wrong.append(str(fault))
+    world.openbao.client.sys.revoke_prefix("database/creds/shop")
+    return wrong
+
+
+async def test_the_documented_policy_is_enough(world: DatabaseWorld, token_file: TokenFile) -> None:
+    token_file.write(world.openbao.token_for(DOCUMENTED, name="least"))
+    assert await what_fails(world) == []
+
+
+@pytest.mark.parametrize(
+    "less", each_capability_less(DOCUMENTED), ids=lambda less: f"no {less.lacks}"
+)
+async def test_without_one_capability_something_fails(
+    less: LessPolicy, world: DatabaseWorld, token_file: TokenFile
+) -> None:
+    token_file.write(world.openbao.token_for(less.text, name="least"))
+    assert await what_fails(world) != []

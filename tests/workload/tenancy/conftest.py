@@ -1,15 +1,7 @@
-from collections.abc import Iterator
-
 import pytest
 
-from tests.support.postgres_server import PostgresServer, postgres_server
+from tests.support.postgres_server import PostgresServer
 from tests.support.tenancy_world import TenancyWorld, tenancy_world
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture(scope="session")

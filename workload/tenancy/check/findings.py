@@ -43,7 +43,8 @@ class Rule(NamedTuple):
 
 PRELUDE = """
 WITH RECURSIVE params AS (
-  SELECT %(column)s::text AS tenant_column, %(roles)s::text[] AS roles
+  SELECT %(column)s::text AS tenant_column, %(roles)s::text[] AS roles,
+    %(no_statistics)s::name[] AS no_statistics
 ), relations AS (
   SELECT c.oid, c.oid::regclass::text AS name, c.relname, c.relkind, c.relowner, c.relrowsecurity,
     c.relforcerowsecurity, c.relispartition, c.reloptions, c.relacl, c.relnamespace

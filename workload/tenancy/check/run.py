@@ -17,6 +17,9 @@ JOIN pg_roles g ON g.oid = x.grantee WHERE x.grantee <> t.relowner AND g.rolcanl
 _OWNERS = """SELECT DISTINCT o.rolname FROM tenant_tables t JOIN pg_roles o ON o.oid = t.relowner
 WHERE o.rolcanlogin ORDER BY 1"""
 _KNOWN_ROLES = "SELECT rolname FROM app"
+_ABSENT = """SELECT c FROM params, unnest(params.no_statistics) AS c WHERE NOT EXISTS (
+  SELECT FROM pg_attribute a JOIN tenant_tables t ON t.oid = a.attrelid
+  WHERE a.attname = c AND a.attnum > 0 AND NOT a.attisdropped)"""
 _TABLES = "SELECT count(*) FROM tenant_tables"
 
 
@@ -30,18 +33,22 @@ def check_database(
     asked_roles: Sequence[str] = (),
     *,
     unsealed: bool = False,
+    no_statistics: Sequence[str] = (),
 ) -> list[Finding]:
     """Return everything that is found, holes first. Raises ``CheckFault`` and psycopg's errors.
 
     ``asked_roles`` are the application's; without them, those that log in and were granted
     something on a table with tenants, or where there is none its owners. ``unsealed`` takes a
-    tenant that can be forged for a note.
+    tenant that can be forged for a note. Statistics of the columns ``no_statistics`` are holes;
+    those of others are notes.
     """
     connection.autocommit = True
     with connection.transaction():
         connection.execute("SET TRANSACTION READ ONLY")
         connection.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}")
-        return ask_rules(connection, column, asked_roles, unsealed=unsealed)
+        return ask_rules(
+            connection, column, asked_roles, unsealed=unsealed, no_statistics=no_statistics
+        )
 
 
 def ask_rules(
@@ -50,17 +57,20 @@ def ask_rules(
     asked_roles: Sequence[str],
     *,
     unsealed: bool,
+    no_statistics: Sequence[str] = (),
 ) -> list[Finding]:
     """Return what ``check_database`` does, in a transaction that is the caller's."""
 
     def ask(sql: str, names: Sequence[str]) -> list[tuple[Any, ...]]:
-        values = {"column": column, "roles": list(names)}
+        values = {"column": column, "roles": list(names), "no_statistics": list(no_statistics)}
         return connection.execute((PRELUDE + sql).encode(), values).fetchall()
 
     # Names are printed with their schema, and no operator of somebody's is called.
     connection.execute("SET LOCAL search_path = pg_catalog")
     names = list(asked_roles) or [str(row[0]) for row in ask(_FOUND_ROLES, ()) or ask(_OWNERS, ())]
     _require(ask, names, column)
+    if absent := ask(_ABSENT, names):
+        raise CheckFault(f"no table with tenants has a column {absent[0][0]!r} (--no-statistics)")
     found = [rule.found(row) for rule in _RULES for row in ask(rule.sql, names)]
     sealed = ask(policies.FUNCTION_SQL, names)
     judged = policies.judge(

@@ -151,15 +151,34 @@ RULES = (
     ),
     Rule(
         "planner_statistics",
-        "note",
-        "where values are secret, keep no statistics: ALTER TABLE {name} ALTER COLUMN … SET "
-        "STATISTICS 0, and forget what there is (docs/tenancy.md)",
+        "hole",
+        "where values are secret, keep no statistics: septem tenancy sql … --no-statistics COLUMN "
+        "for {name}",
         """SELECT t.name, 'EXPLAIN lets anybody compare guesses with what is common, and with '
-             'samples, of every tenant''s values in ' || string_agg(quote_ident(a.attname), ', '
-             ORDER BY a.attnum)
-           FROM tenant_tables t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0
-             AND NOT a.attisdropped
-           WHERE coalesce(a.attstattarget, -1) <> 0 GROUP BY t.name""",
+             'samples, of every tenant''s values in ' || string_agg(v.kept, ', '
+             ORDER BY v.place, v.kept), NOT bool_or(v.columns && params.no_statistics)
+           FROM params, tenant_tables t, LATERAL (
+             SELECT quote_ident(a.attname), a.attnum::int, ARRAY[a.attname] FROM pg_attribute a
+             WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+               AND coalesce(a.attstattarget, -1) <> 0
+             UNION ALL
+             SELECT pg_get_indexdef(i.indexrelid, a.attnum, true), 10000, ARRAY(
+               SELECT c.attname FROM pg_depend d JOIN pg_attribute c ON c.attrelid = d.refobjid
+                 AND c.attnum = d.refobjsubid
+               WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                 AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid)
+             FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indexrelid
+             WHERE i.indrelid = t.oid AND i.indkey[a.attnum - 1] = 0
+               AND coalesce(a.attstattarget, -1) <> 0
+             UNION ALL
+             SELECT 'the statistics ' || quote_ident(s.stxname), 20000, ARRAY(
+               SELECT c.attname FROM pg_depend d JOIN pg_attribute c ON c.attrelid = d.refobjid
+                 AND c.attnum = d.refobjsubid
+               WHERE d.classid = 'pg_statistic_ext'::regclass AND d.objid = s.oid
+                 AND d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid)
+             FROM pg_statistic_ext s
+             WHERE s.stxrelid = t.oid AND coalesce(s.stxstattarget, -1) <> 0
+           ) AS v(kept, place, columns) GROUP BY t.name""",
     ),
     Rule(
         "publication",

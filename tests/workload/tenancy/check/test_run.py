@@ -207,14 +207,27 @@ def test_what_is_wrong_is_found(
 def test_columns_without_statistics_tell_nothing(
     checked: TenancyWorld, transaction: psycopg.Connection[Any]
 ) -> None:
-    columns = ", ".join(f"ALTER {name} SET STATISTICS 0" for name in ("id", "tenant_id"))
-    transaction.execute(f"ALTER TABLE contacts {columns}".encode())
-    findings = ask_rules(transaction, "tenant_id", [checked.role], unsealed=False)
-    named = ("planner_statistics", "public.contacts")
-    (left,) = [it for it in findings if (it.rule, it.name) == named]
-    assert left.detail.endswith("values in name")
-    transaction.execute("ALTER TABLE public.contacts ALTER name SET STATISTICS 0")
-    assert ("planner_statistics", "note", "public.contacts") not in found(checked, transaction)
+    def kept(*no_statistics: str) -> list[tuple[str, str]]:
+        found = ask_rules(
+            transaction, "tenant_id", [checked.role], unsealed=False, no_statistics=no_statistics
+        )
+        named = ("planner_statistics", "public.contacts")
+        rows = [each for each in found if (each.rule, each.name) == named]
+        return [(each.severity, each.detail.partition("values in ")[2]) for each in rows]
+
+    transaction.execute("CREATE INDEX ON public.contacts (lower(name))")
+    transaction.execute("CREATE STATISTICS of_name ON upper(name) FROM public.contacts")
+    every = "id, tenant_id, name, lower(name), the statistics of_name"
+    assert kept() == [("note", every)]
+    assert kept("note") == [("note", every)], "a column of another table"
+    assert kept("name") == [("hole", every)]
+    up = checked.protection._replace(no_statistics=("name",)).up()
+    transaction.execute(up.replace("BEGIN;\n", "", 1).rpartition("COMMIT;")[0].encode())
+    transaction.execute("SET LOCAL search_path = pg_catalog")
+    assert kept("name") == [("note", "id, tenant_id")]
+    assert kept("name", "id") == [("hole", "id, tenant_id")]
+    with pytest.raises(CheckFault, match="has a column 'nam'"):
+        kept("nam")
 
 
 def test_ten_holes_at_once_and_the_roles_that_are_found(

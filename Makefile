@@ -5,6 +5,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 GRADERS := $(VENV)/.graders
 APPLICATIONS := $(VENV)/.applications
+CLUSTER := $(VENV)/cluster/.installed
 SITE := $(VENV)/.site
 ARGS   ?=
 # Most tests wait for servers: two processes more than the two cores they are made for.
@@ -79,10 +80,12 @@ release: $(STAMP)  ## wheels, sdists, locks, SBOM, provenance of this commit, bu
 	@tools/get-c-tools
 	@$(PY) -m tools.release $(ARGS)
 
-test-kubernetes: $(STAMP)  ## the chart and the gateways' files in a real control plane, their pods run; where there is Go
+$(CLUSTER): tools/get-cluster tools/write_crds.py tools/cluster/go.mod tools/cluster/go.sum | $(STAMP)
+	@tools/get-cluster "$(VENV)/cluster" $(PY)
+
+test-kubernetes: $(CLUSTER)  ## the chart and the gateways' files in a real control plane, their pods run; where there is Go
 	@tools/get-deploy-tools
 	@tools/get-helm "$(VENV)/bin"
-	@tools/get-cluster "$(VENV)/cluster" $(PY)
 	@SEPTEM_TEST_CLUSTER=1 $(PY) -m pytest tests/deploy/test_kubernetes.py tests/deploy/test_gateways.py tests/deploy/kubernetes $(ARGS)
 
 .PHONY: test-compose

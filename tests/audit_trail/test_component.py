@@ -165,7 +165,7 @@ async def test_a_person_is_found_and_forgotten_and_the_trail_still_verifies(
         assert "give --yes" in capsys.readouterr().err
         gone = "127.0.0.1:1"
         assert await asyncio.to_thread(audit_command, "forget", "--yes", "--admin", gone) == 1
-        assert f"{gone}: could not be asked" in capsys.readouterr().out
+        assert f"{gone}: could not be asked" in capsys.readouterr().err
         assert await asyncio.to_thread(audit_command, "forget", "--yes", "--json") == 0
         assert '"deleted": true' in capsys.readouterr().out
         await running.context.refreshers[-1]()

@@ -1,5 +1,6 @@
 """What ``make test`` does with a test that failed beside others."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TOOL = Path(__file__).parents[2] / "tools" / "second_look.py"
-SETTINGS = "[pytest]\nmarkers =\n  real: x\n  quiet: x\n"
+SETTINGS = "[pytest]\nmarkers =\n  real: x\n  quiet: x\n  xdist_group: x\n"
 ONCE = "if not FILE.exists():\n        FILE.touch()\n        raise AssertionError"
 ALWAYS = "raise AssertionError"
 GOOD = "pass"
@@ -50,10 +51,11 @@ def test_only_a_few_real_tests_get_it(
 
     def run(*command: str) -> tuple[int, str]:
         ended = subprocess.run(
-            [sys.executable, *command], cwd=tmp_path, check=False, capture_output=True, text=True
-        )
+            [sys.executable, *command], cwd=tmp_path, check=False, capture_output=True, text=True,
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        )  # fmt: skip
         return ended.returncode, ended.stdout + ended.stderr
 
-    run("-m", "pytest", "-q", "-n", "1", "--dist", "loadgroup")
+    run("-m", "pytest", "-p", "xdist", "-q", "-n", "1", "--dist", "loadgroup")
     code, output = run(str(TOOL), "-q")
     assert (code, said in output) == (status, True), output

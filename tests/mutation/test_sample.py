@@ -13,7 +13,7 @@ from tests.mutation.run import LIVES, NEVER, TESTS
 from tests.mutation.swap import swap
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = 30
+SAMPLE = 20
 SECONDS = 300
 """All of them have ended long before, but where the machine is very busy."""
 

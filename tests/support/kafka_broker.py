@@ -51,7 +51,7 @@ class KafkaBroker:
         consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
         found: list[Any] = []
         try:
-            wait_until(lambda: self._take(consumer, found) and len(found) >= count, 30)
+            wait_until(lambda: self._take(consumer, found) and len(found) >= count)
         finally:
             consumer.close()
         return found

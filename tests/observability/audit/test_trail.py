@@ -1,6 +1,7 @@
 """The trail: chained lines in a file, whatever happens to the file and to the process."""
 
 import contextlib
+import fcntl
 import json
 import signal
 import subprocess
@@ -216,6 +217,12 @@ def test_without_a_chain_lines_are_as_they_were_queued() -> None:
     assert sink.taken == line(1)
 
 
+def wait_for_the_end_of_a_batch(path: Path) -> None:
+    """Wait until the writer has given its lock back: it notes then how it left the file."""
+    with path.with_name(f"{path.name}.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 @pytest.mark.parametrize("keep", [0, 2])
 def test_a_file_that_is_cut_while_it_is_written_lacks_lines(tmp_path: Path, keep: int) -> None:
     """As who wants to hide does it; and logrotate with ``copytruncate``, to the whole file."""
@@ -224,6 +231,7 @@ def test_a_file_that_is_cut_while_it_is_written_lacks_lines(tmp_path: Path, keep
     for number in range(5):
         log.append(line(number))
     wait_until(lambda: log.written == 5)
+    wait_for_the_end_of_a_batch(path)
     lines = path.read_bytes().splitlines(keepends=True)
     with path.open("r+b") as file:
         file.truncate(sum(map(len, lines[:keep])))
@@ -244,6 +252,7 @@ def test_a_file_that_is_replaced_by_another_trails_is_no_way_to_end_this_one(
     log = make(path)
     log.append(line(1))
     wait_until(lambda: log.written == 1)
+    wait_for_the_end_of_a_batch(path)
     first = path.read_bytes()
     other.replace(path)
     log.append(line(2))
@@ -259,6 +268,7 @@ def test_what_somebody_writes_into_the_file_is_named_as_foreign(tmp_path: Path) 
     log = make(path)
     log.append(line(1))
     wait_until(lambda: log.written == 1)
+    wait_for_the_end_of_a_batch(path)
     with path.open("ab") as file:
         file.write(b"hello\nworld")
     log.append(line(2))

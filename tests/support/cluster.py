@@ -111,11 +111,10 @@ class Cluster:
         found = json.loads(done.stdout)
         return found["items"] if found["kind"] == "List" else found
 
-    def namespace(self, name: str, profile: str = "restricted") -> None:
-        """Make a namespace that enforces a Pod Security Standard, and warns of it."""
-        labels = {
-            f"pod-security.kubernetes.io/{mode}": profile for mode in ("enforce", "warn", "audit")
-        }
+    def namespace(self, name: str) -> None:
+        """Make a namespace, or use it, that enforces the standard `restricted` and warns of it."""
+        modes = ("enforce", "warn", "audit")
+        labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
         self.apply({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
         })  # fmt: skip

@@ -120,10 +120,6 @@ class RunningPod:
             "--subresource=status", "--type=merge", f"--patch={json.dumps(status)}",
         )  # fmt: skip
 
-    def volume(self, name: str) -> Path:
-        """Return where a volume is on this machine."""
-        return self._volumes / name
-
     def _containers(self) -> Iterator[Resource]:
         spec = self._pod["spec"]
         for container in (*spec.get("initContainers", ()), *spec["containers"]):

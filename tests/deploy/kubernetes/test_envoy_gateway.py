@@ -157,8 +157,7 @@ def pod(
 ) -> Iterator[RunningPod]:
     """The pod that Envoy Gateway makes for the Gateway of the file, running."""
     cluster = world.cluster
-    if cluster.kubectl("get", "namespace", "gateways", check=False).returncode:
-        cluster.namespace("gateways")
+    cluster.namespace("gateways")
     cluster.apply(*read_all(CHART.parent / "gateways/envoy-gateway.yaml"), *beside(world))
     of_the_gateway = "gateway.envoyproxy.io/owning-gateway-name=edge"
     gateway.wait_until(lambda: cluster.get(SYSTEM, "pods", "--selector", of_the_gateway) != [], 60)

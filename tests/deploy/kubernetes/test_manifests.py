@@ -58,8 +58,7 @@ def test_a_pod_that_may_do_more_is_not_made(cluster: Cluster) -> None:
 def test_the_rules_of_custom_resources_hold(path: Path, cluster: Cluster) -> None:
     resources = read_all(path)
     for namespace in {each["metadata"]["namespace"] for each in resources}:
-        if cluster.kubectl("get", "namespace", namespace, check=False).returncode:
-            cluster.namespace(namespace)
+        cluster.namespace(namespace)
     said = cluster.apply(*resources)
     assert "Warning" not in said
 

@@ -166,8 +166,7 @@ def test_vault_lets_no_other_pod_in(
     account: str, namespace: str, world: World, tmp_path: Path
 ) -> None:
     cluster = world.cluster
-    if cluster.kubectl("get", "namespace", "stranger", check=False).returncode:
-        cluster.namespace("stranger")
+    cluster.namespace("stranger")
     install(world, "stranger", values(world), tmp_path)
     world.let_in(account, namespace, settings_of(cluster, "stranger"))
     running = RunningPod(cluster, only_pod(cluster, "stranger"), IMAGES, tmp_path / "pod",

@@ -98,11 +98,16 @@ def test_a_proof_passes_once_whichever_workers_are_asked_at_once(stack: ProofSta
     token = stack.token()
     proofs = [stack.prove(token, jti=f"race-{number}") for number in range(10)]
     sent = [proof for proof in proofs for _ in range(6)]
+
+    def answer(proof: tuple[str, str]) -> str:
+        for _ in range(50):  # the one memory of proofs may be busy, with the machine: asked again
+            if (found := reason(stack.send(token, proof))) != "dpop_busy":
+                break
+        return found
+
     with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(lambda proof: reason(stack.send(token, proof)), sent))
-    assert found.count("200") == 10
-    # On a busy machine the one memory of proofs may not answer a worker in time: denied, too.
-    assert set(found) - {"200", "dpop_busy"} == {"dpop_proof_replayed"}
+        found = list(pool.map(answer, sent))
+    assert sorted(found) == ["200"] * 10 + ["dpop_proof_replayed"] * 50
     by_worker = [number for name, number in stack.metrics().items() if "worker_checks" in name]
     assert sum(number > 0 for number in by_worker) > 1, "more than one worker was asked"
 

@@ -6,7 +6,7 @@ fleet that calls in step: the busiest second against the mean one.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -110,3 +110,12 @@ def growth(sizes: Sequence[int], figures: Sequence[float]) -> str:
     if mean < 0.1:
         return "constant"
     return "linear" if mean <= 1.25 else "more than linear"
+
+
+def certificate_calls(found: Mapping[str, int]) -> int:
+    """Count the calls that have to do with certificates."""
+    wanted = (
+        *("stored certificate", "certificate stored", "lease read", "lease written"),
+        *("Vault's clock", "order (PKI signs)"),
+    )
+    return sum(found.get(kind, 0) for kind in wanted)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.certificates import self_signed
-from bench.scale.calls import summary
+from bench.scale.calls import certificate_calls, summary
 from bench.scale.driving import Fleet, kinds
 from bench.scale.platform import TENANT, Platform, Size, domain_of, settings, write_files
 from bench.scale.tap import Tap
@@ -90,7 +90,7 @@ async def _asked(world: "_World", fleet: Fleet, count: int) -> dict[str, Any]:
     return {
         "names_rss_kb_each": round((fleet.rss_mb - rss) * 1000 / count, 1),
         "names_cpu_ms_each": round((fleet.cpu_seconds - cpu) * 1000 / count, 2),
-        "names_calls_each": round(calls["calls"] / count, 2),
+        "names_calls_each": round(certificate_calls(calls["kinds"]) / count, 2),
         "rss_mb_with_names": round(fleet.rss_mb, 1),
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench.scale.calls import growth
+from bench.scale.calls import certificate_calls, growth
 
 BEGIN, END = "<!-- figures of make scale -->", "<!-- end of the figures -->"
 Results = Mapping[str, Any]
@@ -23,15 +23,6 @@ def _calls_for_each_name(fleet: Results) -> float:
     """Return the calls that have to do with certificates, for each name and sidecar."""
     asked = fleet["names_on_demand"] * fleet["sidecars"]
     return round(certificate_calls(fleet["names"]["kinds"]) / int(asked), 1)
-
-
-def certificate_calls(found: Mapping[str, int]) -> int:
-    """Count the calls that have to do with certificates."""
-    wanted = (
-        *("stored certificate", "certificate stored", "lease read", "lease written"),
-        *("Vault's clock", "order (PKI signs)"),
-    )
-    return sum(found.get(kind, 0) for kind in wanted)
 
 
 def _noticed(phase: str) -> Callable[[Results], str]:

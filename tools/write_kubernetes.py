@@ -84,12 +84,7 @@ def copies() -> Mapping[Path, str]:
 
 def filters_before_the_check(listeners: list[Any]) -> list[Any]:
     """Return the HTTP filters that stand before ext_authz, in their order."""
-    (filters,) = [
-        chain["filters"][0]["typed_config"]["http_filters"]
-        for listener in listeners
-        if listener["name"] == "https"
-        for chain in listener["filter_chains"]
-    ]
+    filters = _manager(listeners)["http_filters"]
     names = [each["name"] for each in filters]
     before: list[Any] = filters[: names.index("envoy.filters.http.ext_authz")]
     return before
@@ -97,10 +92,15 @@ def filters_before_the_check(listeners: list[Any]) -> list[Any]:
 
 def headers_of_applications(listeners: list[Any]) -> list[str]:
     """Return the headers that are taken from applications' responses."""
-    (https,) = [each for each in listeners if each["name"] == "https"]
-    manager = https["filter_chains"][0]["filters"][0]["typed_config"]
-    removed: list[str] = manager["route_config"][_REMOVED]
+    removed: list[str] = _manager(listeners)["route_config"][_REMOVED]
     return removed
+
+
+def _manager(listeners: list[Any]) -> Any:
+    """Return the settings of the HTTP connection manager that clients reach over TLS."""
+    (https,) = [each for each in listeners if each["name"] == "https"]
+    (chain,) = https["filter_chains"]
+    return chain["filters"][0]["typed_config"]
 
 
 def _json_patches(listeners: list[Any]) -> list[Any]:
@@ -112,9 +112,7 @@ def _json_patches(listeners: list[Any]) -> list[Any]:
     ]
     # Upgrades whose Connection removes headers: the first route of each virtual host. Its setting
     # for ext_authz is under a name that is not Envoy Gateway's: it is checked like the others.
-    (https,) = [each for each in listeners if each["name"] == "https"]
-    manager = https["filter_chains"][0]["filters"][0]["typed_config"]
-    first = dict(manager["route_config"]["virtual_hosts"][0]["routes"][0])
+    first = dict(_manager(listeners)["route_config"]["virtual_hosts"][0]["routes"][0])
     del first["typed_per_filter_config"]
     routes = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
     patches.append((routes, "virtual_hosts[*].routes[0]", first))

@@ -314,6 +314,23 @@ def test_odd_values_are_refused(change: Callable[[Resource], object]) -> None:
         jsonschema.validate(values, SCHEMA, jsonschema.Draft7Validator)
 
 
+@each_set
+def test_what_the_chart_mounts_is_no_place_for_a_volume_of_ones_own(name: str) -> None:
+    """Two volumes of a name, or two mounts at a path, are no pod; the schema says so first."""
+    own = {each["name"] for each in VALUES[name].get("extraVolumes", ())}
+    spec, sidecar = pod(name), containers(name)["sidecar"]
+    taken = [
+        *({"extraVolumes": [{"name": each["name"]}]} for each in spec["volumes"]
+          if each["name"] not in own),
+        *({"extraVolumeMounts": [{"name": "mine", "mountPath": each["mountPath"]}]}
+          for each in sidecar["volumeMounts"] if each["name"] not in own),
+    ]  # fmt: skip
+    for change in taken:
+        values = with_defaults({**VALUES["pod"], **change})
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(values, SCHEMA, jsonschema.Draft7Validator)
+
+
 def test_every_value_is_in_the_schema_and_has_a_default() -> None:
     """But ``global``, which helm gives to charts."""
     assert set(SCHEMA["properties"]) == {*DEFAULTS, "global"}

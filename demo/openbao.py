@@ -27,6 +27,7 @@ from sidecar.common.http_client import make_session
 
 READY_SECONDS = 20.0
 _ATTEMPTS = 5
+_PAUSE_SECONDS = 0.02
 _ROOT_TOKEN = re.compile(r"Root Token: (\S+)")
 
 SIDECAR_POLICY = """\
@@ -75,9 +76,9 @@ class OpenBao:
         self.client = self._hvac(None)
         answer = self.client.sys.initialize(secret_shares=1, secret_threshold=1)
         self._unseal_key = answer["keys"][0]
-        self.unseal()
+        self._submit_unseal_key()
         self.client.token = answer["root_token"]
-        self.client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        enable_kv(self.client, "secret")
 
     @property
     def address(self) -> str:
@@ -96,7 +97,11 @@ class OpenBao:
         self.unseal()
 
     def unseal(self) -> None:
-        """Unseal a stored server, and wait until it leads its cluster of one."""
+        """Unseal a stored server, and wait until it leads its cluster of one and has its KV."""
+        self._submit_unseal_key()
+        await_kv(self.client, "secret")
+
+    def _submit_unseal_key(self) -> None:
         self.client.sys.submit_unseal_key(self._unseal_key)
         self.process.wait_until(self._is_active, READY_SECONDS)
 
@@ -256,6 +261,26 @@ class OpenBao:
         role_id = roles.read_role_id(name)["data"]["role_id"]
         secret_id = roles.generate_secret_id(name)["data"]["secret_id"]
         return str(role_id), str(secret_id)
+
+
+def enable_kv(client: Any, path: str) -> None:
+    """Mount a KV of version 2, and wait until it takes entries."""
+    client.sys.enable_secrets_engine("kv", path=path, options={"version": "2"})
+    await_kv(client, path)
+
+
+def await_kv(client: Any, path: str) -> None:
+    """Wait for a KV that was mounted or unsealed this moment: until it is ready it answers 400."""
+    ends = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            client.secrets.kv.v2.read_configuration(mount_point=path)
+        except hvac.exceptions.InvalidRequest:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _launch_dev() -> tuple[ManagedProcess, int, str]:

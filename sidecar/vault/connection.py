@@ -16,13 +16,12 @@ from sidecar.vault.auth import make_auth
 from sidecar.vault.contact import VaultContact
 from sidecar.vault.identity import VaultIdentity
 from sidecar.vault.session import VaultStatusError, make_vault_session
-from sidecar.vault.statuses import STALE
 from sidecar.vault.translate import translated
 from sidecar.vault.versions import CappedEntries
 
 T = TypeVar("T")
 _CATCH_UP_SECONDS = (0.1, 0.3)
-"""The pauses before a call is made again that a standby could not answer yet."""
+"""The pauses before a call is made again that a standby, or an engine, could not answer yet."""
 
 
 class VaultConnection:
@@ -90,12 +89,12 @@ class VaultConnection:
 
 
 def _repeated(function: Callable[[Any], T], client: Any) -> T:
-    """Call; once more and then again where the standby that answers lags behind (412)."""
+    """Call; once more and then again where the standby lags behind or the engine starts."""
     for pause in _CATCH_UP_SECONDS:
         try:
             return function(client)
         except VaultStatusError as exc:
-            if exc.answer.status != STALE:
+            if not exc.answer.passes_soon:
                 raise
         sleep(pause)
     return function(client)

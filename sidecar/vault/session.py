@@ -28,7 +28,7 @@ ROOT_PATHS = frozenset(
 _HEALTH = "/v1/sys/health"
 _NAMESPACE = "X-Vault-Namespace"
 _HVACS_OWN = frozenset({400, 403, 404})
-"""The statuses whose exceptions of hvac the callers catch."""
+"""The statuses whose exceptions of hvac the callers catch, but for an engine that starts."""
 _CONNECTIONS = 32
 """Kept open: each issuer has threads of its own, and all of them this one session."""
 _FIRST_PROBLEM = 300
@@ -82,18 +82,18 @@ def _outside_namespaces(request: requests.PreparedRequest) -> requests.PreparedR
 
 def _raise_for_status(response: requests.Response, *_: object, **__: object) -> None:
     status = response.status_code
-    if status < _FIRST_PROBLEM or status in _HVACS_OWN:
+    if status < _FIRST_PROBLEM:
         return
     if _path(response.request) == _HEALTH:
         return  # there a status says what kind of server it is, and the body is an answer
-    raise VaultStatusError(
-        VaultAnswer(
-            status,
-            words_of(_errors(response)),
-            response.headers.get("Location", ""),
-            _retry_after(response.headers.get("Retry-After", "")),
-        )
+    answer = VaultAnswer(
+        status,
+        words_of(_errors(response)),
+        response.headers.get("Location", ""),
+        _retry_after(response.headers.get("Retry-After", "")),
     )
+    if status not in _HVACS_OWN or answer.is_not_ready:
+        raise VaultStatusError(answer)
 
 
 def _path(request: requests.PreparedRequest) -> str:

@@ -2,7 +2,9 @@
 
 A status that is not in the table is judged by its class: 4xx is a refusal, 5xx an outage. What
 says that somebody could not answer is retryable; nothing that is served is taken back for it.
-Source: Vault's "HTTP Status Codes", and `sys/health` for 472 and 473.
+One refusal is an outage by its words alone: that of an engine which is not ready yet.
+Source: Vault's "HTTP Status Codes", `sys/health` for 472 and 473; for the words `upgradeCheck`
+of the engine KV, and the handlers of PKI that wait for the migration of its storage.
 """
 
 from typing import NamedTuple
@@ -28,11 +30,19 @@ _SAID_ALREADY = "permission denied"
 _REDIRECTS = range(300, 400)
 _SERVER_ERRORS = range(500, 600)
 
+INVALID = 400
+"""hvac has an exception for it; an engine that is not ready yet says it too."""
+_NOT_READY = (
+    "This backend will be unavailable for a brief period",
+    "until migration has completed",
+)
+"""What an engine says while it starts: KV version 2 after each unsealing and each change of the
+leader, for as long as it looks whether its entries are versioned; PKI while it moves its own."""
 _SEALED = "Vault is sealed, a standby, or not initialised"
 _DENIED = "permission denied; see its policy and vault.auth"
 _NO_ANSWER = "whoever stands before Vault got no answer from it"
 _STATUSES: dict[int, tuple[type[VaultFault], str]] = {
-    400: (VaultRejected, "Vault refused the request as invalid"),
+    INVALID: (VaultRejected, "Vault refused the request as invalid"),
     401: (VaultForbidden, _DENIED),
     403: (VaultForbidden, _DENIED),
     404: (VaultNotFound, "nothing exists there, or it was deleted"),
@@ -61,6 +71,16 @@ class VaultAnswer(NamedTuple):
     location: str = ""
     retry_after_seconds: float | None = None
 
+    @property
+    def is_not_ready(self) -> bool:
+        """Tell whether an engine starts, and refuses everything until it is ready."""
+        return self.status == INVALID and any(each in self.words for each in _NOT_READY)
+
+    @property
+    def passes_soon(self) -> bool:
+        """Tell whether the same call may well be answered in a moment."""
+        return self.status == STALE or self.is_not_ready
+
 
 def fault_of_answer(answer: VaultAnswer, where: str) -> VaultFault:
     """Return the fault for an answer; ``where`` begins the message."""
@@ -82,6 +102,8 @@ def _meaning(answer: VaultAnswer) -> tuple[type[VaultFault], str]:
             "followed, since our token would go there: set vault.address to the leader or to a "
             "load balancer, or let standbys forward requests"
         )
+    if answer.is_not_ready:
+        return VaultUnreachable, "the engine that is mounted there starts, and is not ready yet"
     known = _STATUSES.get(status)
     if known is not None:
         return known

@@ -6,18 +6,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import grpc
 import hvac
-import hvac.exceptions
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from demo.openbao import OpenBao
+from demo.openbao import OpenBao, enable_kv
 from demo.process import ManagedProcess, fetch_status, free_ports
 from sidecar.common.clock import wall_seconds
 from sidecar.common.http_client import make_session
@@ -26,7 +24,6 @@ from sidecar.tokens.jwk import thumbprint
 from tests.support.documented_commands import programs
 from tests.support.documents import ROOT
 from tests.support.minting import Issuer
-from tests.support.waiting import wait_until
 
 VENV = Path(sys.executable).parent
 READY_SECONDS = 30.0
@@ -141,15 +138,6 @@ class World:
                 check(request.SerializeToString(), timeout=10, wait_for_ready=True)
 
 
-def is_ready(vault: Any) -> bool:
-    """Whether a KV that was just mounted takes entries: it is made a versioned one behind that."""
-    try:
-        vault.secrets.kv.v2.create_or_update_secret("ready", {"is": "it"})
-    except hvac.exceptions.InvalidRequest:
-        return False
-    return True
-
-
 @contextmanager
 def world_of(page: str, openbao: OpenBao, folder: Path) -> Iterator[World]:
     """Make the world of a page."""
@@ -164,7 +152,7 @@ def world_of(page: str, openbao: OpenBao, folder: Path) -> Iterator[World]:
         vault = hvac.Client(
             openbao.address, token=token, namespace=namespace, session=make_session()
         )
-        vault.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        enable_kv(vault, "secret")
         vault.sys.enable_secrets_engine("pki")
         vault.sys.tune_mount_configuration("pki", max_lease_ttl="87600h")
         vault.secrets.pki.generate_root(
@@ -178,6 +166,5 @@ def world_of(page: str, openbao: OpenBao, folder: Path) -> Iterator[World]:
             "/var/log/septem/": f"{world.folder}/log/",
         }
         world.write(".vault-token", token).chmod(0o600)
-        wait_until(partial(is_ready, vault), READY_SECONDS)
         world.write("sidecar.yaml", world.settings())
         yield world

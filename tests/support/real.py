@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from demo.openbao import OpenBao
+from demo.openbao import OpenBao, enable_kv
 from sidecar.config import model
 
 NAMESPACE = os.environ.get("SEPTEM_TEST_NAMESPACE") or None
@@ -21,7 +21,7 @@ def started(namespace: str | None = NAMESPACE) -> OpenBao:
     if namespace is not None:
         server.client.write_data(f"sys/namespaces/{namespace}", data={})
         server.client.adapter.namespace = namespace
-        server.client.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
+        enable_kv(server.client, "secret")
     return server
 
 

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import hvac
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -36,6 +37,8 @@ from tests.support.real import NAMESPACE, TokenFile
 
 pytestmark = pytest.mark.real
 KEY = "iam/jwt-signing-key"
+ENTRIES = 600
+"""So many of a KV have versions after some 100 ms; OpenBao waits for 15 of them itself."""
 
 
 def client_of(settings: model.Vault) -> VaultClient:
@@ -306,3 +309,29 @@ async def test_transit_keys_verify_what_vault_signs(
     with pytest.raises(Denied) as denied:
         verify_token(old, KeyRing((await source.fetch()).keys), policy(), NOW)
     assert denied.value.reason is Reason.KEY_UNKNOWN
+
+
+async def test_a_kv_that_is_being_made_a_versioned_one_is_read_when_it_is_ready(
+    openbao: OpenBao, token_file: TokenFile
+) -> None:
+    """It answers 400 meanwhile, as each KV does for a moment when Vault starts."""
+    openbao.client.sys.enable_secrets_engine("kv", path="grown", options={"version": "1"})
+    for number in range(ENTRIES):
+        openbao.client.write_data(f"grown/{number}", data={"value": "kept"})
+    token_file.write(openbao.token_for('path "grown/data/7" { capabilities = ["read"] }', name="g"))
+    outcomes: list[str] = []
+    client = VaultClient(
+        token_file.settings(openbao.address),
+        clock=monotonic_seconds,
+        observe=lambda _operation, outcome, _seconds: outcomes.append(outcome),
+    )
+    await client.login()
+    with pytest.raises(VaultNotFound):
+        await client.read_kv("grown", "7")
+    versions = {"options": {"version": "2"}}
+    openbao.client.adapter.post("/v1/sys/mounts/grown/tune", json=versions)
+    with pytest.raises(hvac.exceptions.InvalidRequest, match="unavailable for a brief period"):
+        openbao.client.adapter.get("/v1/grown/config")
+    assert (await client.read_kv("grown", "7")).data == {"value": "kept"}
+    assert outcomes[1:] == ["VaultNotFound", "ok"]
+    await client.close()

@@ -1,5 +1,6 @@
 """Statuses and namespaces, over a server that answers what it is told to; and a real OpenBao."""
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -125,15 +126,27 @@ async def test_a_page_of_a_proxy_is_no_words_of_vault(server: Server, vault: Vau
         assert "says" not in str(fault.value)
 
 
-async def test_what_a_standby_lacks_is_read_again(server: Server, vault: VaultClient) -> None:
-    behind: Answer = (412, b'{"errors": ["required index state not present"]}', {})
+STARTING = "Upgrading. This backend will be unavailable for a brief period and will resume service"
+PASSING: list[tuple[str, int, str, type[VaultFault], bool]] = [
+    ("a standby lags", 412, "required index state not present", VaultStale, True),
+    ("an engine starts", 400, STARTING, VaultUnreachable, False),
+]
+
+
+@pytest.mark.parametrize("row", PASSING, ids=[each[0] for each in PASSING])
+async def test_what_is_not_there_yet_is_asked_for_again(
+    server: Server, vault: VaultClient, row: tuple[str, int, str, type[VaultFault], bool]
+) -> None:
+    _, status, said, kind, healthy = row
+    behind: Answer = (status, json.dumps({"errors": [said]}).encode(), {})
     server.next = [behind, behind]
     assert (await vault.read_kv("secret", "x")).version == 3
     assert len(server.asked) == 3
     server.next = [behind] * 3
-    with pytest.raises(VaultStale) as fault:
+    with pytest.raises(kind) as fault:
         await vault.read_kv("secret", "x")
     assert fault.value.retryable
+    assert vault.is_healthy is healthy
 
 
 async def test_paths_of_the_root_are_asked_without_the_namespace(

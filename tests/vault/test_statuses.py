@@ -43,6 +43,24 @@ def test_vaults_own_words_are_said() -> None:
         assert "says" not in str(fault_of_answer(silent, "here"))
 
 
+BRIEFLY = "This backend will be unavailable for a brief period and will resume service"
+NOT_READY = [
+    f"Upgrading from non-versioned to versioned data. {BRIEFLY} shortly.",
+    f"Waiting for the primary to upgrade. {BRIEFLY} when the primary is finished.",
+    "Can not list issuers until migration has completed",
+]
+
+
+@pytest.mark.parametrize("words", NOT_READY)
+def test_an_engine_that_is_not_ready_yet_is_an_outage(words: str) -> None:
+    fault = fault_of_answer(VaultAnswer(400, words_of([words])), "Vault at x, secret/data/y")
+    assert (type(fault), fault.retryable, fault.is_outage) == (VaultUnreachable, True, True)
+    assert "not ready yet" in str(fault)
+    assert words in str(fault)
+    # The words alone are nothing: an entry may be called so, and another status means itself.
+    assert type(fault_of_answer(VaultAnswer(403, words), "x")) is VaultForbidden
+
+
 WORDS: list[tuple[str, object, str]] = [
     ("one", ["a is not b"], "a is not b"),
     ("several, on one line", ["1 error:\n\t* no\n\n", "and this"], "1 error: * no; and this"),

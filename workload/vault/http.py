@@ -20,6 +20,11 @@ from workload.vault.errors import VaultAway, VaultCallFault, VaultHasNot, VaultI
 MAX_ANSWER_BYTES = 8_388_608
 _READ_BYTES = 65_536
 _OK, _NO_CONTENT, _REDIRECT, _ERRORS = 200, 204, 300, 400
+_NOT_READY = (
+    b"This backend will be unavailable for a brief period",
+    b"until migration has completed",
+)
+"""What KV version 2 and PKI say with status 400 until they are ready, after a start of Vault."""
 _BY_STATUS: dict[int, tuple[type[VaultCallFault], str]] = {
     400: (VaultInvalid, "the request is refused as invalid"),
     401: (VaultRefuses, "permission denied; see its policy and the login"),
@@ -167,6 +172,8 @@ def _read(answer: Answer, where: str) -> dict[str, Any]:
     if status >= _ERRORS:
         busy = (VaultAway, f"it answers {status}")
         kind, words = _BY_STATUS.get(status, busy)
+        if kind is VaultInvalid and any(each in answer.body for each in _NOT_READY):
+            kind, words = VaultAway, "what is mounted there is not ready yet"
         raise kind(f"{where}: {words}")
     if status >= _REDIRECT:
         raise VaultCallFault(f"{where}: it sends us elsewhere; give the address of the active one")

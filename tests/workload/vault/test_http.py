@@ -51,8 +51,21 @@ def reply(status: int, body: bytes = b'{"errors": ["s.very-secret"]}', extra: st
     return head.encode() + body
 
 
+KV_STARTS = (
+    b'{"errors":["Upgrading from non-versioned to versioned data. This backend will be unavailable'
+    b' for a brief period and will resume service shortly."]}'
+)
+KV_WAITS = (
+    b'{"errors":["Waiting for the primary to upgrade from non-versioned to versioned data. This'
+    b" backend will be unavailable for a brief period and will resume service when the primary is"
+    b' finished."]}'
+)
+PKI_MOVES = b'{"errors":["Can not list issuers until migration has completed"]}'
 ANSWERS = [
     ("invalid", reply(400), VaultInvalid, "refused as invalid"),
+    ("KV that starts", reply(400, KV_STARTS), VaultAway, "not ready yet"),
+    ("KV that starts, on another node", reply(400, KV_WAITS), VaultAway, "not ready yet"),
+    ("PKI that moves", reply(400, PKI_MOVES), VaultAway, "not ready yet"),
     ("unauthorised", reply(401), VaultRefuses, "permission denied"),
     ("forbidden", reply(403), VaultRefuses, "permission denied"),
     ("not there", reply(404), VaultHasNot, "nothing is there"),

@@ -9,6 +9,8 @@ does can reckon it anew, and is found by the signed checkpoints (``signed_heads`
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
+import msgspec
+
 from sidecar.observability.audit.chain import (
     BEGAN,
     CHECKPOINT,
@@ -158,14 +160,18 @@ class Verifier:
         elif seq == 1 and not is_first:
             what = "the first line of a trail does not fit its chain value: it was altered"
             self.report.add(FindingKind.ALTERED, what, place, seq)
+        elif seq > 1 and not _is_object(line):
+            what = f"line {seq}, the first of its trail here, is no JSON object: it was altered"
+            self.report.add(FindingKind.ALTERED, what, place, seq)
         elif self._trails:
             what = (
                 f"a trail of its own begins here, with line {seq}: the sidecar was started anew, "
+                "or these files are of several"
             )
-            self.report.add(FindingKind.TRAIL, what + "or these files are of several", place, seq)
+            self.report.add(FindingKind.TRAIL, what + _unchecked(seq), place, seq)
         elif seq > 1:
             what = f"these files begin with line {seq} of the trail; what is older was not read"
-            self.report.add(FindingKind.BEGINS, what, place, seq)
+            self.report.add(FindingKind.BEGINS, what + _unchecked(seq), place, seq)
         self._first_in_file = False
         if len(self._trails) >= MAX_TRAILS:
             self._trails.pop(next(iter(self._trails)))
@@ -295,3 +301,20 @@ class Verifier:
         elif self._state is not None or link is not None:
             what = f"{foreign.lines} lines here are not of the trail"
             self.report.add(FindingKind.INSERTED, what, foreign.place)
+
+
+def _unchecked(seq: int) -> str:
+    """Return what is to be said of the first line that there is of a trail."""
+    return "; whether this line was altered can't be told without the one before" * (seq > 1)
+
+
+def _is_object(line: bytes) -> bool:
+    """Tell whether a line is one JSON object, as all of ours are.
+
+    Two lines whose line end was altered are read as one that ends like the second.
+    """
+    try:
+        msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except msgspec.MsgspecError:
+        return False
+    return True

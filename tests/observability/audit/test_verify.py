@@ -402,6 +402,17 @@ def test_a_trail_that_names_the_one_before_finds_its_end() -> None:
     assert "lines 100 to 110" in report.findings[-1].text
 
 
+@pytest.mark.parametrize("end", [b"\0", b"\r", b" ", b",", b"x"])
+def test_two_lines_that_were_made_one_are_no_beginning(end: bytes) -> None:
+    """The chain has no value for the first line that there is: only its form can be wrong."""
+    lines = fresh(100)
+    joined = [lines[0][:-1] + end + lines[1], *lines[2:]]
+    assert problems(verify(b"".join(joined))) == [(FindingKind.ALTERED, 1)]
+    later = verify(b"".join(lines[1:]))
+    assert notices(later) == [(FindingKind.BEGINS, 1)]
+    assert "can't be told" in later.findings[0].text
+
+
 def test_a_clock_that_goes_back_is_no_tampering() -> None:
     trail = SignedTrail()
     lines = trail.lines(25)

@@ -8,6 +8,9 @@ APPLICATIONS := $(VENV)/.applications
 CLUSTER := $(VENV)/cluster/.installed
 SITE := $(VENV)/.site
 ARGS   ?=
+# Tests start the sidecar some hundred times, and pip leaves compiling to the first import
+# (tools/make-venv): where nothing may be written, each start compiles everything.
+unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for servers: two processes more than the two cores they are made for.
 JOBS   ?= 4
 # The tests of what Vault is asked, which run once more inside a namespace.
@@ -50,10 +53,15 @@ test: $(STAMP)  ## every test and every check; JOBS=0 runs the tests one by one
 	@tools/get-chromium
 	@tools/get-c-tools
 	@tools/get-deploy-tools
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check $(GRADERS) $(APPLICATIONS) $(SITE)
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check collected $(GRADERS) $(APPLICATIONS) $(SITE)
 	@rm -f .pytest_cache/v/cache/lastfailed
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || $(PY) tools/second_look.py
 	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)
+
+.PHONY: collected
+collected: $(STAMP)
+	@# Every process that runs tests imports all of them: compiled here, once.
+	@tools/quiet $(PY) -m pytest --collect-only -qq
 
 test-idps: $(STAMP) $(APPLICATIONS)  ## tokens of a real Keycloak and a real Hydra; where there are Java, Maven and Go
 	@tools/get-idps "$(VENV)/idps"

@@ -64,7 +64,7 @@ def test_memory_of_tokens_connections_and_an_hour(material: Material) -> None:
 @pytest.mark.quiet  # beats that come late have answers asked for that should be repeated
 def test_through_envoy() -> None:
     # Fewer calls, and what Envoy does once (pages of shared memory) is most of what is measured.
-    size = through_envoy.Size(2, 1_000, 1, 0.3, 0, 400)
+    size = through_envoy.Size(1, 1_000, 1, 0.3, 0, 400)
     found = through_envoy.measure(size)
     assert {target.key for target in ENVOY_TARGETS} <= set(found)
     cpu = found["cpu_us"]
@@ -72,7 +72,7 @@ def test_through_envoy() -> None:
     assert cpu[names.ASKED]["server"] > 0
     assert cpu[names.NO_FILTER]["envoy"] < cpu[names.CONSTANT]["envoy"]
     assert cpu[names.REPEATED]["envoy"] < cpu[names.ASKED]["envoy"]
-    assert {row["runs"] for row in found["ranges"].values()} == {2}
+    assert {row["runs"] for row in found["ranges"].values()} == {1}
     json.dumps(found)
 
 

@@ -294,26 +294,27 @@ def test_others_hardly_notice_while_large_bundles_are_checked(stack: Stack) -> N
     body, stop = b"x" * LIMIT, threading.Event()
     signature, installed = sign(b"x" * LIMIT), []
 
-    def p99() -> float:
-        """Take the best of three rounds: the machine has other things to do as well."""
+    def rounds() -> Iterator[float]:
+        """Take p99 three times, the best counts: the machine has other things to do as well."""
         client: Client = stack.client
-        rounds = ([client.get(API, (token,)).milliseconds for _ in range(120)] for _ in range(3))
-        return min(statistics.quantiles(times, n=100)[98] for times in rounds)
+        for _ in range(3):
+            times = [client.get(API, (token,)).milliseconds for _ in range(120)]
+            yield statistics.quantiles(times, n=100)[98]
 
     def flood() -> None:
         while not stop.is_set():
             installed.append(install(stack, body, signature).status)
 
-    alone = p99()
+    bound = max(250.0, 20 * min(rounds()))
     threads = [threading.Thread(target=flood) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
-        busy = p99()
+        is_near = any(busy < bound for busy in rounds())
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert set(installed) == {200}
     assert len(installed) > 3
-    assert busy < max(250.0, 20 * alone)
+    assert is_near, bound

@@ -149,7 +149,9 @@ async def test_fifty_that_hang_slow_a_healthy_issuer_by_less_than_two(
     ]
     try:
         await until(lambda: black_hole.connections >= STUCK)
-        beside = min([await p99(world, healthy, f"beside-{turn}") for turn in range(TURNS)])
+        beside: list[float] = []
+        while not beside or (beside[-1] > max(2 * rest, 0.02) and len(beside) < TURNS):
+            beside.append(await p99(world, healthy, f"beside-{len(beside)}"))
         fleet = await world.obtain("fleet.septemcore.com", world.issuers["fleet"])
         assert not any(task.done() for task in tasks), "they hang all the while"
     finally:
@@ -158,5 +160,5 @@ async def test_fifty_that_hang_slow_a_healthy_issuer_by_less_than_two(
         await asyncio.gather(*tasks, return_exceptions=True)
         for issuer in world.factory.acme:
             issuer.close()
-    assert beside <= max(2 * rest, 0.02), (rest, beside)
+    assert min(beside) <= max(2 * rest, 0.02), (rest, beside)
     assert fleet < 2.0, "a shared one takes some more calls"

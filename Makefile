@@ -56,7 +56,7 @@ test: $(STAMP)  ## every test and every check; JOBS=0 runs the tests one by one
 	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check collected $(GRADERS) $(APPLICATIONS) $(SITE)
 	@rm -f .pytest_cache/v/cache/lastfailed
 	@$(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS) || $(PY) tools/second_look.py
-	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m real $(NAMESPACED)
+	@SEPTEM_TEST_NAMESPACE=team $(PY) -m pytest -q -n $(JOBS) --dist loadgroup -m "real and not quiet" $(NAMESPACED)
 
 .PHONY: collected
 collected: $(STAMP)

@@ -3,9 +3,10 @@
 Sidecars that were started by one deployment would poll at the same moments for hours: the first
 pause is a random share of the interval, so that the fleet is spread over all of it from the first
 poll on, and each later one is a little shorter than the interval, by jitter. A read that nobody
-answers (``Fault.is_outage``) is followed by the usual pause, and from the second in a row on pauses
-double up to a minute, with nearly full jitter: those who waited for one thing must not come
-back at one moment.
+answers (``Fault.is_outage``) is followed by the usual pause, a minute at most, and from the second
+in a row on pauses double up to a minute, with nearly full jitter: those who waited for one thing
+must not come back at one moment. An interval of hours is no reason to miss for hours what a Vault
+that was away for a second has.
 """
 
 from collections.abc import Callable
@@ -15,8 +16,7 @@ from workload.backoff import JITTER_SHARE, Backoff, with_jitter
 
 OUTAGE_INTERVALS = 6.0
 LONGEST_OUTAGE_SECONDS = 60.0
-"""The longest pause of an outage: so many intervals, and no longer than this; an interval that is
-longer itself stays."""
+"""The longest pause of an outage: so many intervals, and no longer than this."""
 OUTAGE_JITTER_SHARE = 0.9
 """Full jitter, but for a tenth: nobody comes back at once."""
 
@@ -42,10 +42,10 @@ class PollPace:
         outages = min((each.outages_in_a_row for each in statuses), default=0)
         asked = max(each.asked_seconds for each in statuses) if outages else 0.0
         is_first, self._is_first = self._is_first, False
+        if outages:
+            longest = min(OUTAGE_INTERVALS * poll_seconds, LONGEST_OUTAGE_SECONDS)
+            poll_seconds = min(poll_seconds, LONGEST_OUTAGE_SECONDS)
         if outages > 1:
-            longest = min(
-                OUTAGE_INTERVALS * poll_seconds, max(LONGEST_OUTAGE_SECONDS, poll_seconds)
-            )
             backoff = Backoff(poll_seconds, longest, jitter_share=OUTAGE_JITTER_SHARE)
             return backoff.pause_seconds(outages, jitter, asked)
         share = 1.0 if is_first and not outages else JITTER_SHARE

@@ -30,7 +30,7 @@ _SAID_ALREADY = "permission denied"
 _REDIRECTS = range(300, 400)
 _SERVER_ERRORS = range(500, 600)
 
-INVALID = 400
+_INVALID = 400
 """hvac has an exception for it; an engine that is not ready yet says it too."""
 _NOT_READY = (
     "This backend will be unavailable for a brief period",
@@ -42,7 +42,7 @@ _SEALED = "Vault is sealed, a standby, or not initialised"
 _DENIED = "permission denied; see its policy and vault.auth"
 _NO_ANSWER = "whoever stands before Vault got no answer from it"
 _STATUSES: dict[int, tuple[type[VaultFault], str]] = {
-    INVALID: (VaultRejected, "Vault refused the request as invalid"),
+    _INVALID: (VaultRejected, "Vault refused the request as invalid"),
     401: (VaultForbidden, _DENIED),
     403: (VaultForbidden, _DENIED),
     404: (VaultNotFound, "nothing exists there, or it was deleted"),
@@ -74,7 +74,7 @@ class VaultAnswer(NamedTuple):
     @property
     def is_not_ready(self) -> bool:
         """Tell whether an engine starts, and refuses everything until it is ready."""
-        return self.status == INVALID and any(each in self.words for each in _NOT_READY)
+        return self.status == _INVALID and any(each in self.words for each in _NOT_READY)
 
     @property
     def passes_soon(self) -> bool:

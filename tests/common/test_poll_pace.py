@@ -72,10 +72,19 @@ def test_pauses_double_only_while_nobody_answers(
     assert pace().pause_seconds(status_after(*faults)) == pause
 
 
-@pytest.mark.parametrize(("poll", "longest"), [(0.1, 0.6), (10, 60), (30, 60), (300, 300)])
-def test_the_longest_pause_is_a_minute_or_the_interval(poll: float, longest: float) -> None:
-    pause = pace(poll=poll).pause_seconds(status_after(*[OUTAGE] * 50))
-    assert pause == pytest.approx(longest)
+@pytest.mark.parametrize(
+    ("poll", "first", "longest"),
+    [(0.1, 0.1, 0.6), (10, 10, 60), (30, 30, 60), (300, 60, 60), (86_400, 60, 60)],
+)
+def test_the_longest_pause_of_an_outage_is_a_minute(
+    poll: float, first: float, longest: float
+) -> None:
+    """Of an outage alone: who refuses is asked again at the interval, and so is who answers."""
+    paces = pace(poll=poll)
+    assert paces.pause_seconds(status_after(OUTAGE)) == first
+    assert paces.pause_seconds(status_after(*[OUTAGE] * 50)) == pytest.approx(longest)
+    for faults in ([None], [OUTAGE, None], [OUTAGE, OTHER]):
+        assert paces.pause_seconds(status_after(*faults)) == poll
 
 
 def test_who_waited_for_one_thing_does_not_come_back_at_one_moment() -> None:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.support.clickhouse_server import Exc
@@ -21,10 +22,10 @@ OF_ACCESS = {497, 511, 514}
 class Engine:
     """The engine, and the code of what it refuses."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, works_in: str) -> None:
         self._process = subprocess.Popen(
-            [PYTHON, str(SCRIPT), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            text=True,
+            [Path(PYTHON).absolute(), SCRIPT, str(folder)], cwd=works_in,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def ask(self, query: str, params: Mapping[str, str] | None = None) -> str:
@@ -65,9 +66,10 @@ class Engine:
 
 @contextmanager
 def engine_in(folder: str | Path) -> Iterator[Engine]:
-    """Run an engine whose data is in a folder."""
-    engine = Engine(folder)
-    try:
-        yield engine
-    finally:
-        engine.stop()
+    """Run an engine whose data is in a folder; what queries write goes to one that is deleted."""
+    with TemporaryDirectory() as works_in:
+        engine = Engine(folder, works_in)
+        try:
+            yield engine
+        finally:
+            engine.stop()

@@ -138,9 +138,15 @@ def test_a_collector_that_hangs_holds_up_nobody() -> None:
 def test_the_end_is_not_held_up_by_a_pause() -> None:
     queue = SpanQueue(8, {})
     collected = Collected(RetryLaterError("503", 60), RetryLaterError("503", 60))
-    exporter = SpanExporter(queue, collected, jitter=lambda: 0.0, linger_seconds=0.01)
+    pauses = threading.Event()
+
+    def jitter() -> float:
+        pauses.set()  # the pause is reckoned, and comes next
+        return 0.0
+
+    exporter = SpanExporter(queue, collected, jitter=jitter, linger_seconds=0.01)
     queue.put(RECORD)
-    wait_until(lambda: collected.attempts == 1)
+    assert pauses.wait(10)
     assert exporter.close(10)
     assert queue.dropped == {"unreachable": 1}
     assert collected.attempts == 2, "it is tried once more"

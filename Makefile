@@ -13,7 +13,7 @@ ARGS   ?=
 unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for servers: two processes more than the two cores they are made for.
 JOBS   ?= 4
-# The tests of what Vault is asked, which run once more inside a namespace.
+# The tests of what Vault is asked, which run once more inside a namespace, but for those of time.
 NAMESPACED := tests/vault tests/certificates/issuers tests/doctor/test_component.py
 
 .PHONY: demo test test-idps test-pythons check fmt lock schema envoy-rules proto architecture envoy-files fuzz mutate bench bench-limits bench-envoy bench-peers scale soak graders grade clean help \

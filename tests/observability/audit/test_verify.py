@@ -413,6 +413,14 @@ def test_two_lines_that_were_made_one_are_no_beginning(end: bytes) -> None:
     assert "can't be told" in later.findings[0].text
 
 
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_second_trail_says_whether_its_first_line_was_checked(first: int) -> None:
+    other = SignedTrail(trail=b"f" * 16).lines(100)[first:]
+    report = verify(b"".join(fresh(100)), b"".join(other))
+    (began,) = (each for each in report.findings if each.kind is FindingKind.TRAIL)
+    assert ("can't be told" in began.text) is (first > 0)
+
+
 def test_a_clock_that_goes_back_is_no_tampering() -> None:
     trail = SignedTrail()
     lines = trail.lines(25)
